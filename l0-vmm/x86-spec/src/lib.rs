@@ -1,0 +1,1 @@
+//! The Intel SDM's VMX as tables
