@@ -1,0 +1,40 @@
+//! The instructions, one file for each family.
+//!
+//! Each family has `pub(super) fn find(Mnemonic/&Instruction) -> Option<Handler>`; [`find`] asks them in turn when a block
+//! is decoded, never while it runs. What is hot has specialised ops in `block` and no handler here.
+
+use crate::{Cpu, fault::Exec};
+use iced_x86::Instruction;
+
+mod operand;
+
+/// Executes one instruction.
+///
+/// When it is called [`Cpu::rip`] is that of the instruction (`insn.ip()`). A handler of an instruction that does not
+/// change the flow leaves RIP alone; one that does sets [`Cpu::rip`] to its target; the run loop knows by
+/// [`ends_block`] which it is. On `Err` nothing architectural may have changed, but what the manual says has.
+pub(crate) type Handler = fn(&mut Cpu, &Instruction) -> Exec;
+
+/// The handler of an instruction; `None`: it is not modelled.
+pub(crate) fn find(insn: &Instruction) -> Option<Handler> {
+    let _ = insn;
+    None
+}
+
+/// How an instruction that is not hot ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// It goes on behind itself, in the block.
+    No,
+    /// It goes on behind itself, but something may have changed that blocks are decoded or linked under: the run loop sets
+    /// RIP behind the instruction and looks up the next block.
+    After,
+    /// The handler sets RIP.
+    Flow,
+}
+
+/// How this instruction ends.
+pub(crate) fn ends(insn: &Instruction) -> Ends {
+    let _ = insn;
+    Ends::After
+}
