@@ -23,6 +23,7 @@
 //! | `\data` | 0, in DS | `L2_DATA` | `L2_DATA` |
 //! | `\stack` | 0x2000, in SS | `L2_STACK_TOP` | `L2_STACK_TOP` |
 //!
+//! `near_call \bits, 3f` calls label 3 and pushes an instruction pointer of the code's width.
 //! Labels in a body are 2 to 7; `.if \bits == 64` chooses between widths.
 
 /// The list of a family of behaviours, and in the image their code.
@@ -68,6 +69,14 @@ macro_rules! assemble {
     ($name:ident [$($bits:tt)+] [$($done:tt)*]) => {
         core::arch::global_asm!(
             concat!(".section .text.l2.", stringify!($name), ",\"ax\",@progbits"),
+            ".macro near_call bits, to",
+            r".if \bits == 16",
+            ".byte 0xe8", // The assembler would choose the form that pushes 4 bytes.
+            r".word \to - (. + 2)",
+            ".else",
+            r"call \to",
+            ".endif",
+            ".endm",
             concat!(
                 ".macro l2_body bits, ax, bx, cx, dx, si, di, sp, eax, ebx, ecx, edx, esi, edi, esp, w, ",
                 "ptr, data={data}, stack={stack}",
@@ -76,6 +85,7 @@ macro_rules! assemble {
             ".endm",
             $(width!($name $bits),)+
             ".purgem l2_body",
+            ".purgem near_call",
             ".code64",
             ".text",
             data = const rig_abi::layout::L2_DATA,

@@ -1,6 +1,11 @@
 //! The built image holds what the list says. `NESTRIG_L2_IMAGE` is the path of the ELF file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
-use goblin::elf::{Elf, program_header::PT_LOAD, sym::STT_FUNC};
+use goblin::elf::{
+    Elf,
+    program_header::PT_LOAD,
+    sym::{STT_FILE, STT_FUNC},
+};
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind};
 use l2_guests::{BEHAVIOURS, Behaviour};
 use rig_abi::layout::{L2_IMAGE, L2_IMAGE_MAX};
@@ -25,7 +30,8 @@ impl Image {
             .syms
             .iter()
             .filter_map(|s| Some((elf.strtab.get_at(s.st_name)?.to_owned(), s)))
-            .filter(|(name, _)| name.starts_with("l2."))
+            // The name of the object file, too, starts with that of the program.
+            .filter(|(name, s)| name.starts_with("l2.") && s.st_type() != STT_FILE)
             .map(|(name, s)| {
                 assert_eq!(s.st_type(), STT_FUNC, "{name}");
                 (name, (s.st_value, s.st_size))

@@ -97,7 +97,7 @@ behaviours! {
 
     /// A breakpoint on the execution of a NOP: sets DR0 and DR7.L0, then jumps to it.
     breakpoint [16 32 64] () {
-        "call 2f"
+        r"near_call \bits, 2f"
         @nop
         "nop"
         @after_nop

@@ -2,7 +2,7 @@ behaviours! {
     /// Far return to another code segment and the next instruction.
     far_return [16 32 64] (rbx "BX: selector of CS") {
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @after_retf
         "jmp 4f"
         "3:"

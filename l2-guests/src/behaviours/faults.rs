@@ -12,7 +12,7 @@ behaviours! {
         r".if \bits == 16"
         "mov ax, word ptr [0xffff]"
         ".else"
-        "mov ds, eax"
+        ".byte 0x8e, 0xd8 # mov ds, ax"
         ".endif"
         @after_mov
     }
@@ -71,13 +71,13 @@ behaviours! {
 
     /// Loads DS from AX.
     load_ds [16 32 64] (rax "AX: selector") {
-        "mov ds, eax"
+        ".byte 0x8e, 0xd8 # mov ds, ax"
         @after_mov
     }
 
     /// Loads SS from AX.
     load_ss [16 32 64] (rax "AX: selector") {
-        "mov ss, eax"
+        ".byte 0x8e, 0xd0 # mov ss, ax"
         @after_mov
     }
 

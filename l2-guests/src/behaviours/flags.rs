@@ -61,7 +61,7 @@ behaviours! {
     mov_ss_nop [16 32 64] () {
         "mov eax, ss"
         @mov_ss
-        "mov ss, eax"
+        ".byte 0x8e, 0xd0 # mov ss, ax"
         @after_mov_ss
         "nop"
         @after_nop
@@ -73,7 +73,7 @@ behaviours! {
     mov_ss_hlt [16 32 64] () {
         "mov eax, ss"
         @mov_ss
-        "mov ss, eax"
+        ".byte 0x8e, 0xd0 # mov ss, ax"
         @after_mov_ss
         "hlt"
         @after_hlt

@@ -57,7 +57,7 @@ behaviours! {
         r"pushf\w"
         r"mov \eax, cs"
         r"push \ax"
-        "call 3f"
+        r"near_call \bits, 3f"
         @after_iret
         "jmp 4f"
         "3:"

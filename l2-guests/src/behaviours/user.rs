@@ -5,7 +5,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         "hlt"
         @after_hlt
@@ -23,7 +23,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         "cpuid"
         @after_cpuid
@@ -41,7 +41,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         "vmcall"
         @after_vmcall
@@ -59,7 +59,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         "rdtsc"
         @after_rdtsc
@@ -77,7 +77,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         "in al, 0x40"
         @after_in
@@ -95,7 +95,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         "int 0x20"
         @after_int
@@ -113,7 +113,7 @@ behaviours! {
         r"push \sp"
         r"pushf\w"
         r"push \bx"
-        "call 3f"
+        r"near_call \bits, 3f"
         @user
         r"mov al, byte ptr [\di]"
         @after_mov
