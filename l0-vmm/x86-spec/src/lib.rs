@@ -9,4 +9,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod cr;
+pub mod msr;
+pub mod vector;
 pub mod vmx;

@@ -5,3 +5,4 @@ pub mod controls;
 pub mod error;
 pub mod exit;
 pub mod field;
+pub mod intr_info;
