@@ -3,6 +3,7 @@
 use crate::{
     Bus, Profile, State,
     block::Code,
+    exec::feature::Features,
     fault::Why,
     flags::{ARITH, Flags},
     mem::Mem,
@@ -175,6 +176,8 @@ pub struct Cpu {
     pub(crate) delivering: Option<crate::event::Event>,
     pub(crate) vmx: Vmx,
     pub(crate) profile: Arc<Profile>,
+    /// What the profile's CPUID lists of the features that guard instructions.
+    pub(crate) features: Features,
     pub(crate) bus: Rc<RefCell<dyn Bus>>,
     /// Decoded code; taken out while it runs.
     pub(crate) code: Option<Box<Code>>,
@@ -229,6 +232,7 @@ impl Cpu {
             retired: 0,
             delivering: None,
             vmx: Vmx::new(&profile),
+            features: Features::of(&profile),
             profile,
             bus,
             code: Some(Box::default()),

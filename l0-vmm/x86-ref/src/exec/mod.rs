@@ -6,7 +6,18 @@
 use crate::{Cpu, fault::Exec};
 use iced_x86::Instruction;
 
+mod atomic;
+mod bcd;
+mod bits;
+mod bmi;
+pub(crate) mod feature;
+mod flag;
+mod misc;
+mod muldiv;
 mod operand;
+mod shift;
+mod stack;
+mod string;
 
 /// Executes one instruction.
 ///
@@ -17,8 +28,20 @@ pub(crate) type Handler = fn(&mut Cpu, &Instruction) -> Exec;
 
 /// The handler of an instruction; `None`: it is not modelled.
 pub(crate) fn find(insn: &Instruction) -> Option<Handler> {
-    let _ = insn;
-    None
+    integer(insn)
+}
+
+/// The families of integer instructions.
+fn integer(insn: &Instruction) -> Option<Handler> {
+    string::find(insn)
+        .or_else(|| muldiv::find(insn))
+        .or_else(|| atomic::find(insn))
+        .or_else(|| bits::find(insn))
+        .or_else(|| shift::find(insn))
+        .or_else(|| stack::find(insn))
+        .or_else(|| misc::find(insn))
+        .or_else(|| bmi::find(insn))
+        .or_else(|| bcd::find(insn))
 }
 
 /// How an instruction that is not hot ends.

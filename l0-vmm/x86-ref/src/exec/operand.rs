@@ -6,7 +6,8 @@ use crate::{
     fault::Exec,
     mem::Mode,
 };
-use iced_x86::{Code, CodeSize, Instruction, OpKind, Register};
+use iced_x86::{CodeSize, Instruction, OpKind, Register};
+use x86_spec::cr::{cr0, rflags};
 
 /// Number of a segment register.
 pub(crate) fn seg_number(register: Register) -> usize {
@@ -30,15 +31,16 @@ pub(crate) fn mask(size: usize) -> u64 {
     if size >= 8 { u64::MAX } else { (1 << (8 * size)) - 1 }
 }
 
-/// Mask of an effective address with that address size, from the registers or, without any, from the code size.
-fn address_mask(insn: &Instruction) -> u64 {
+/// Mask of an effective address with that address size, from the registers or, without any, from the displacement.
+pub(crate) fn address_mask(insn: &Instruction) -> u64 {
     let register =
         if insn.memory_base() != Register::None { insn.memory_base() } else { insn.memory_index() };
     match register {
         Register::None => match insn.memory_displ_size() {
             2 => 0xffff,
-            4 if insn.code_size() != CodeSize::Code64 => 0xffff_ffff,
-            4 | 8 => u64::MAX,
+            // In 64-bit code too: the decoder says 4 there only with an address-size prefix.
+            4 => 0xffff_ffff,
+            8 => u64::MAX,
             _ => match insn.code_size() {
                 CodeSize::Code16 => 0xffff,
                 CodeSize::Code32 => 0xffff_ffff,
@@ -77,6 +79,11 @@ impl Cpu {
                 _ => *at = value,
             },
         }
+    }
+
+    /// Whether the CPU is in protected mode, virtual-8086 mode left out.
+    pub(crate) fn protected(&self) -> bool {
+        self.cr0 & cr0::PE != 0 && self.sysflags & rflags::VM == 0
     }
 
     /// Whether the CPU runs 64-bit code.
