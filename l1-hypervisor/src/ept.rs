@@ -188,7 +188,9 @@ impl Ept {
             if !present(entry) || leaf(entry, here) {
                 entry = match missing {
                     Missing::Create(_) if !present(entry) => self.table(memory)? | RWX,
-                    Missing::Create(_) | Missing::Split if present(entry) => self.split(memory, entry, here)?,
+                    Missing::Create(_) | Missing::Split if present(entry) => {
+                        self.split(memory, entry, here)?
+                    }
                     _ => return Err(Outcome::BAD_STEP),
                 };
                 memory.write(at, entry);
@@ -299,9 +301,13 @@ mod tests {
     #[test]
     fn nonsense_is_a_bad_step_and_tables_run_out() {
         let (mut memory, mut ept) = built();
-        for (page, guest, machine, low) in
-            [(0x2000, 0, 0, 7), (0x1000, 1, 0, 7), (0x20_0000, 0, 0x1000, 7), (0x1000, 0, 0, 0x1000), (0x1000, 1 << 48, 0, 7)]
-        {
+        for (page, guest, machine, low) in [
+            (0x2000, 0, 0, 7),
+            (0x1000, 1, 0, 7),
+            (0x20_0000, 0, 0x1000, 7),
+            (0x1000, 0, 0, 0x1000),
+            (0x1000, 1 << 48, 0, 7),
+        ] {
             assert_eq!(ept.map(&mut memory, page, guest, machine, low), Err(Outcome::BAD_STEP));
         }
         assert_eq!(ept.set_entry(&mut memory, 5, 0, 0), Err(Outcome::BAD_STEP));

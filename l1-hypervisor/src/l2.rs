@@ -198,7 +198,8 @@ mod tests {
             let mapped = if pde & 0x80 != 0 {
                 (pde & 0xffc0_0000) + (linear & 0x3f_ffff)
             } else {
-                (entry(u64::from(pde & !0xfff) + 4 * u64::from(linear >> 12 & 1023)) & !0xfff) + (linear & 0xfff)
+                (entry(u64::from(pde & !0xfff) + 4 * u64::from(linear >> 12 & 1023)) & !0xfff)
+                    + (linear & 0xfff)
             };
             assert_eq!(mapped, linear);
         }

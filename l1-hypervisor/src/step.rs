@@ -105,7 +105,8 @@ mod tests {
     #[test]
     fn repetitions_stay_inside_and_do_not_nest() {
         let step = |op: Op, arg, a| Step { op: op.0, arg, a, ..Step::default() };
-        let steps = [step(Op::REPEAT, 3, 1), step(Op::RESUME, 0, 0), step(Op::REPEAT, 3, 1), step(Op::CASE, 0, 0)];
+        let steps =
+            [step(Op::REPEAT, 3, 1), step(Op::RESUME, 0, 0), step(Op::REPEAT, 3, 1), step(Op::CASE, 0, 0)];
         assert_eq!(Repeat::new(0, &steps), Some(Repeat { first: 1, end: 2, left: 3 }));
         assert_eq!(Repeat::new(2, &steps), None, "a case");
         for a in [0, 2, 4, u64::MAX, 0xffff_ffff] {

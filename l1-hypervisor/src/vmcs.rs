@@ -4,38 +4,14 @@
 
 use crate::l2::{self, selector};
 use rig_abi::{layout, script::Mode};
-use x86_spec::vmx::{
-    caps::Caps,
-    controls::{Entry, Exit, Proc, Proc2, Word},
-    field::Field,
+use x86_spec::{
+    cr::{cr0, cr4, efer},
+    vmx::{
+        caps::Caps,
+        controls::{Entry, Exit, Proc, Proc2, Word},
+        field::Field,
+    },
 };
-
-/// Control-register and EFER bits. SDM: "Control Registers", "Extended Feature Enable Register".
-pub mod bits {
-    /// CR0.PE.
-    pub const CR0_PE: u64 = 1 << 0;
-    /// CR0.TS.
-    pub const CR0_TS: u64 = 1 << 3;
-    /// CR0.ET.
-    pub const CR0_ET: u64 = 1 << 4;
-    /// CR0.NE.
-    pub const CR0_NE: u64 = 1 << 5;
-    /// CR0.WP.
-    pub const CR0_WP: u64 = 1 << 16;
-    /// CR0.PG.
-    pub const CR0_PG: u64 = 1 << 31;
-    /// CR4.PSE.
-    pub const CR4_PSE: u64 = 1 << 4;
-    /// CR4.PAE.
-    pub const CR4_PAE: u64 = 1 << 5;
-    /// CR4.VMXE.
-    pub const CR4_VMXE: u64 = 1 << 13;
-    /// IA32_EFER.LME.
-    pub const EFER_LME: u64 = 1 << 8;
-    /// IA32_EFER.LMA.
-    pub const EFER_LMA: u64 = 1 << 10;
-}
-use bits::*;
 
 /// L1's own state, to which every VM exit returns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -215,8 +191,7 @@ pub fn setup<E>(
         Word::Proc,
         Proc::HLT_EXITING | Proc::UNCOND_IO_EXITING | Proc::ACTIVATE_SECONDARY_CONTROLS,
     );
-    let mut proc2 =
-        Proc2::ENABLE_EPT | Proc2::ENABLE_VPID | Proc2::ENABLE_RDTSCP | Proc2::ENABLE_INVPCID;
+    let mut proc2 = Proc2::ENABLE_EPT | Proc2::ENABLE_VPID | Proc2::ENABLE_RDTSCP | Proc2::ENABLE_INVPCID;
     if unpaged && caps.allows(Word::Proc2, Proc2::ENABLE_EPT) {
         proc2 |= Proc2::UNRESTRICTED_GUEST;
     }
@@ -233,27 +208,27 @@ pub fn setup<E>(
     // The bits that VMX operation fixes stay L1's; L2 sees them as they would be without VMX.
     let mut fixed = caps.cr0_fixed0;
     if proc2 & Proc2::UNRESTRICTED_GUEST != 0 {
-        fixed &= !(CR0_PE | CR0_PG);
+        fixed &= !(cr0::PE | cr0::PG);
     }
-    let cr0 = CR0_ET
+    let own0 = cr0::ET
         | match mode {
             Mode::REAL => 0,
-            Mode::PROTECTED => CR0_PE,
-            _ => CR0_PE | CR0_WP | CR0_PG,
+            Mode::PROTECTED => cr0::PE,
+            _ => cr0::PE | cr0::WP | cr0::PG,
         };
-    put(Field::GUEST_CR0, (cr0 | fixed) & caps.cr0_fixed1)?;
+    put(Field::GUEST_CR0, (own0 | fixed) & caps.cr0_fixed1)?;
     put(Field::CR0_GUEST_HOST_MASK, fixed)?;
-    put(Field::CR0_READ_SHADOW, cr0)?;
-    let cr4 = match mode {
-        Mode::PAGED32 => CR4_PSE,
-        Mode::PAE | Mode::LONG64 => CR4_PAE,
+    put(Field::CR0_READ_SHADOW, own0)?;
+    let own4 = match mode {
+        Mode::PAGED32 => cr4::PSE,
+        Mode::PAE | Mode::LONG64 => cr4::PAE,
         _ => 0,
     };
-    put(Field::GUEST_CR4, cr4 | caps.cr4_fixed0)?;
-    put(Field::CR4_GUEST_HOST_MASK, caps.cr4_fixed0 | CR4_VMXE)?;
-    put(Field::CR4_READ_SHADOW, cr4)?;
+    put(Field::GUEST_CR4, own4 | caps.cr4_fixed0)?;
+    put(Field::CR4_GUEST_HOST_MASK, caps.cr4_fixed0 | cr4::VMXE)?;
+    put(Field::CR4_READ_SHADOW, own4)?;
     put(Field::GUEST_CR3, l2::cr3(mode))?;
-    put(Field::GUEST_IA32_EFER, if long { EFER_LME | EFER_LMA } else { 0 })?;
+    put(Field::GUEST_IA32_EFER, if long { efer::LME | efer::LMA } else { 0 })?;
     let pdptes = [Field::GUEST_PDPTR0, Field::GUEST_PDPTR1, Field::GUEST_PDPTR2, Field::GUEST_PDPTR3];
     for (i, field) in pdptes.into_iter().enumerate() {
         put(field, if mode == Mode::PAE && i == 0 { l2::PDPTE0 } else { 0 })?;
@@ -262,11 +237,9 @@ pub fn setup<E>(
     let flat = |selector: u16, rights| [u64::from(selector), 0, 0xffff_ffff, rights];
     let tight = |base: u64, rights| [base >> 4, base, 0xffff, rights];
     let (code, stack, data) = match mode {
-        Mode::REAL => (
-            tight(real.0, CODE16),
-            tight(layout::L2_STACK, DATA16),
-            tight(layout::L2_DATA, DATA16),
-        ),
+        Mode::REAL => {
+            (tight(real.0, CODE16), tight(layout::L2_STACK, DATA16), tight(layout::L2_DATA, DATA16))
+        }
         Mode::LONG64 => {
             (flat(selector::CODE64, CODE64), flat(selector::DATA, DATA32), flat(selector::DATA, DATA32))
         }

@@ -69,7 +69,7 @@ fn controls_are_allowed_and_the_modes_differ_where_they_must() {
         let unrestricted = value(&all, Word::Proc2.field()) & Proc2::UNRESTRICTED_GUEST != 0;
         assert_eq!(unrestricted, matches!(mode, Mode::REAL | Mode::PROTECTED));
         assert_eq!(value(&all, Word::Entry.field()) & Entry::IA32E_MODE != 0, mode == Mode::LONG64);
-        assert_eq!(value(&all, Field::GUEST_CR0) & CR0_PG != 0, l2::cr3(mode) != 0);
+        assert_eq!(value(&all, Field::GUEST_CR0) & cr0::PG != 0, l2::cr3(mode) != 0);
     }
 }
 
