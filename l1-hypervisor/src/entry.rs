@@ -34,8 +34,9 @@ const _: () = assert!(size_of::<Registers>() == size_of::<[u64; 16]>());
 
 /// L2's general-purpose registers in the order of their encodings; number 4 is not used.
 pub fn registers() -> &'static mut [u64; 16] {
+    let registers = &raw mut GUEST;
     // SAFETY: L1 is single-threaded; `enter` changes them while nobody looks.
-    unsafe { &mut *(&raw mut GUEST) }
+    unsafe { &mut *registers }
 }
 
 /// What `enter` returns: RAX and RDX.

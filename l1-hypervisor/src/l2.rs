@@ -85,7 +85,7 @@ pub const fn cr3(mode: Mode) -> u64 {
 }
 
 /// The first page-directory-pointer-table entry of PAE paging; the others are not present.
-pub const PDPTE0: u64 = layout::L2_PDPT + PAGE | 1;
+pub const PDPTE0: u64 = (layout::L2_PDPT + PAGE) | 1;
 
 /// Writes everything that L2 needs in a mode.
 pub fn prepare(memory: &mut impl Memory, mode: Mode) {
@@ -100,7 +100,7 @@ fn paging(memory: &mut impl Memory, mode: Mode) {
         Mode::PAGED32 => {
             let (directory, table) = (layout::L2_PD, layout::L2_PD + PAGE);
             // Two entries of 32 bits at a time.
-            memory.ramp(table, (PAGE | TABLE) << 32 | TABLE, 2 * PAGE << 32 | 2 * PAGE, 512);
+            memory.ramp(table, (PAGE | TABLE) << 32 | TABLE, ((2 * PAGE) << 32) | (2 * PAGE), 512);
             memory.write(directory, ((4 << 20) | LARGE | TABLE) << 32 | table | TABLE);
             memory.write(directory + 8, ((12 << 20) | LARGE | TABLE) << 32 | (8 << 20) | LARGE | TABLE);
             return;
@@ -110,8 +110,8 @@ fn paging(memory: &mut impl Memory, mode: Mode) {
             layout::L2_PDPT + PAGE
         }
         Mode::LONG64 => {
-            memory.write(layout::L2_PML4, layout::L2_PML4 + PAGE | TABLE);
-            memory.write(layout::L2_PML4 + PAGE, layout::L2_PML4 + 2 * PAGE | TABLE);
+            memory.write(layout::L2_PML4, (layout::L2_PML4 + PAGE) | TABLE);
+            memory.write(layout::L2_PML4 + PAGE, (layout::L2_PML4 + 2 * PAGE) | TABLE);
             layout::L2_PML4 + 2 * PAGE
         }
         _ => return,

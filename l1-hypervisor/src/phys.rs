@@ -48,8 +48,9 @@ impl Memory for Phys {
             }
             return;
         }
+        let template = &raw mut TEMPLATE;
         // SAFETY: L1 is single-threaded and this is the only user of the template.
-        let template = unsafe { &mut *(&raw mut TEMPLATE) };
+        let template = unsafe { &mut *template };
         if (template.first, template.step) != (first, step) {
             let mut value = first;
             for entry in &mut template.entries {

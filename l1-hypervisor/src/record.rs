@@ -14,9 +14,10 @@ struct Sink {
 static mut SINK: Sink = Sink { ring: Ring::new(), at: 0, len: 0, step: 0 };
 
 fn sink() -> &'static mut Sink {
+    let sink = &raw mut SINK;
     // SAFETY: L1 is single-threaded. A trap or a panic may come while a record is being written; then nothing comes
     // after it but the last record.
-    unsafe { &mut *(&raw mut SINK) }
+    unsafe { &mut *sink }
 }
 
 /// Says where the ring is.

@@ -84,8 +84,9 @@ static mut L1: L1 = L1 {
 /// Does all steps of the script.
 pub fn interpret(boot: &BootInfo) {
     const STEP: usize = size_of::<Step>();
+    let l1 = &raw mut L1;
     // SAFETY: L1 is single-threaded, and this is the only user of the static.
-    let l1 = unsafe { &mut *(&raw mut L1) };
+    let l1 = unsafe { &mut *l1 };
     l1.boot = *boot;
     (l1.cr0, l1.cr3, l1.cr4) = (vmx::cr0(), vmx::cr3(), vmx::cr4());
     let count = (boot.steps as usize).min(boot.script_len as usize / STEP);

@@ -82,8 +82,8 @@ fn own_segments() {
     let (tss, gdt) = tables();
     // SAFETY: nothing else uses the statics, and interrupts are off. The descriptors are flat, and the TSS is L1's.
     unsafe {
-        let stacks = &*(&raw const STACKS.0);
-        for (slot, stack) in (*(&raw mut TSS.interrupt_stack_table)).iter_mut().zip(stacks) {
+        let (stacks, slots) = (&raw const STACKS.0, &raw mut TSS.interrupt_stack_table);
+        for (slot, stack) in (&mut *slots).iter_mut().zip(&*stacks) {
             *slot = VirtAddr::new(stack.as_ptr_range().end as u64);
         }
         GDT[3] = 0x0000_8900_0000_0000 | 0x67 | (tss & 0xff_ffff) << 16 | (tss >> 24 & 0xff) << 56;

@@ -82,10 +82,11 @@ pub fn idt() -> u64 {
 pub fn install() {
     const NMI: u64 = 2;
     const DOUBLE_FAULT: u64 = 8;
+    let gates = &raw mut IDT;
     // SAFETY: the IDT is used by nobody else before it is loaded; the stubs are 16 bytes apart.
     unsafe {
         let stubs = &raw const trap_stubs as u64;
-        for (vector, gate) in (0..).zip((*(&raw mut IDT)).iter_mut()) {
+        for (vector, gate) in (0..).zip(&mut *gates) {
             let inner = matches!(vector, NMI | DOUBLE_FAULT);
             gate.set_handler_addr(VirtAddr::new(stubs + STUB * vector)).set_stack_index(u16::from(inner));
         }
