@@ -1,1 +1,3 @@
 //! The program nestrig
+
+pub mod images;
