@@ -56,9 +56,9 @@ pub struct CaseRecord {
     /// The [`Outcome`] of the first step of the prologue that did not succeed, else [`Outcome::OK`]. The steps of a case whose
     /// prologue failed are skipped up to the next case.
     pub outcome: u32,
-    /// Error number or code that goes with the outcome.
+    /// VM-instruction error; of an exception, its vector in bits 7:0 and its error code above.
     pub error: u32,
-    /// The [`crate::script::Op`] of the prologue that failed, or 0.
+    /// The [`crate::script::Op`] of the prologue that failed, [`crate::script::Op::CASE`] if mode or start are unknown, or 0.
     pub op: u32,
 }
 

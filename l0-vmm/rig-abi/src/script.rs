@@ -29,7 +29,8 @@ open_enum! {
     /// What a [`Step`] does. The name is the word in scenario files.
     ///
     /// Every step leaves one [`crate::record::StepRecord`] with its outcome, unless it says otherwise; steps with
-    /// [`QUIET`] leave one only when they did not succeed.
+    /// [`QUIET`] leave one only when they did not succeed. Steps that leave a record of another kind leave that one instead.
+    /// Memory that a script may read and write is all but L1's own (`L1_IMAGE` up to `VMXON_REGION`).
     pub struct Op(u16) {
         /// Starts case `arg`. Leaves VMX operation, restores CR0, CR4 and changed MSRs, and gives L2 a fresh image and
         /// zeroed memory. `a`: linear address of the L2 entry point (for real mode too; CS is its segment);
@@ -37,7 +38,8 @@ open_enum! {
         /// [`crate::record::Kind::CASE`].
         CASE = 1, "case";
         /// VMXON. `a`: physical address of the region; `b`: revision identifier to write there first, or
-        /// [`KEEP`] for the processor's own (flag [`RAW`]: leave the region alone).
+        /// [`KEEP`] for the processor's own (flag [`RAW`]: leave the region alone). [`KEEP`] also leaves alone what is no
+        /// memory that a script may write; a region in L1's own memory is a bad step.
         /// Sets CR4.VMXE first, unless the flag [`RAW`] is given.
         VMXON = 2, "vmxon";
         /// VMXOFF.
@@ -88,9 +90,10 @@ open_enum! {
         SET_REG = 24, "set_reg";
         /// Leaves a record of kind [`crate::record::Kind::REGS`] with L2's general-purpose registers.
         GET_REGS = 25, "get_regs";
-        /// Writes into the current VMCS a sane default state for a [`Mode`] `b` and entry point `a`.
+        /// Writes into the current VMCS a sane default state for a [`Mode`] `b` and entry point `a`. If a VMWRITE fails, the
+        /// record's value is the field's encoding.
         SETUP = 26, "setup";
-        /// VMLAUNCH. An exit leaves a record of kind [`crate::record::Kind::EXIT`].
+        /// VMLAUNCH. An exit leaves a record of kind [`crate::record::Kind::EXIT`] (none with [`QUIET`]).
         LAUNCH = 27, "launch";
         /// VMRESUME.
         RESUME = 28, "resume";
@@ -101,8 +104,9 @@ open_enum! {
         /// Enters L2 and handles its exits until one that `b` (a bit for each of the basic exit reasons 0 to 63) says
         /// ends the loop, one that has no handler, a failed entry, or `a` exits. Flag [`COUNT_ONLY`]: leave no record
         /// of the exits that were handled. Leaves a record of kind [`crate::record::Kind::RUN`] at the end.
+        /// `a` = 0 is a bad step.
         RUN = 31, "run";
-        /// Does the next `a` steps `arg` times. Not nested.
+        /// Does the next `a` steps `arg` times. Not nested, and no case among them. Leaves a record only as a bad step.
         REPEAT = 32, "repeat";
         /// CPUID in L1. `arg`: EAX; `a`: ECX. The record's values are EBX:EAX and EDX:ECX.
         CPUID = 33, "cpuid";
