@@ -1,4 +1,5 @@
 //! What the freestanding images promise to L0, read from their machine code.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use goblin::elf::{Elf, program_header::PT_LOAD, section_header::SHF_EXECINSTR};
 use harness::images;
