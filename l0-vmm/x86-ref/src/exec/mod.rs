@@ -8,16 +8,24 @@ use iced_x86::Instruction;
 
 mod atomic;
 mod bcd;
+mod beyond;
 mod bits;
 mod bmi;
 pub(crate) mod feature;
 mod flag;
+mod fxsave;
 mod misc;
 mod muldiv;
 mod operand;
 mod shift;
+mod soft;
+mod sse;
+mod sse_float;
+mod sse_int;
+mod sse_move;
 mod stack;
 mod string;
+mod x87;
 
 /// Executes one instruction.
 ///
@@ -28,7 +36,7 @@ pub(crate) type Handler = fn(&mut Cpu, &Instruction) -> Exec;
 
 /// The handler of an instruction; `None`: it is not modelled.
 pub(crate) fn find(insn: &Instruction) -> Option<Handler> {
-    integer(insn)
+    integer(insn).or_else(|| floating(insn))
 }
 
 /// The families of integer instructions.
@@ -42,6 +50,16 @@ fn integer(insn: &Instruction) -> Option<Handler> {
         .or_else(|| misc::find(insn))
         .or_else(|| bmi::find(insn))
         .or_else(|| bcd::find(insn))
+}
+
+/// SSE and x87. `beyond` takes what is left of the vector instructions and must come last.
+fn floating(insn: &Instruction) -> Option<Handler> {
+    sse_move::find(insn)
+        .or_else(|| sse_int::find(insn))
+        .or_else(|| sse_float::find(insn))
+        .or_else(|| fxsave::find(insn))
+        .or_else(|| x87::find(insn))
+        .or_else(|| beyond::find(insn))
 }
 
 /// How an instruction that is not hot ends.

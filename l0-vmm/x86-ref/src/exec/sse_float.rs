@@ -1,0 +1,423 @@
+//! SSE arithmetic on floats: scalar and packed, comparisons, conversions, rounding.
+//!
+//! Results, MXCSR flags and unmasked exceptions are exact in every rounding mode (see `soft`), with two remarks. When an
+//! unmasked exception is found before computing (IE, DE, ZE) no flag of computed results (OE, UE, PE) is set, also none of
+//! other lanes. RCPPS, RSQRTPS and their scalars are approximations that differ from processor to processor: not modelled.
+
+use super::{
+    Handler,
+    feature::Feature,
+    flag::sign_extend,
+    soft::{self, DE, Env, F32, F64, Format, IE, TRUNCATE, ZE},
+    sse::{Align, lane, vector},
+};
+use crate::{Cpu, fault::Exec, flags::Flags};
+use iced_x86::{Instruction, Mnemonic};
+use std::cmp::Ordering;
+use x86_spec::{
+    cr::{cr4, rflags},
+    vector as exception,
+};
+
+/// An operation: exactly, and as the host does it where that is the same.
+struct Op {
+    soft: fn(Format, &mut Env, u64, u64) -> u64,
+    single: fn(f32, f32) -> f32,
+    double: fn(f64, f64) -> f64,
+}
+
+const ADD: Op = Op { soft: soft::add, single: |a, b| a + b, double: |a, b| a + b };
+const SUB: Op = Op { soft: soft::sub, single: |a, b| a - b, double: |a, b| a - b };
+const MUL: Op = Op { soft: soft::mul, single: |a, b| a * b, double: |a, b| a * b };
+const DIV: Op = Op { soft: soft::div, single: |a, b| a / b, double: |a, b| a / b };
+
+impl Op {
+    #[inline]
+    fn run<const BITS: u32>(&self, env: &mut Env, a: u64, b: u64) -> u64 {
+        let f = format::<BITS>();
+        if env.plain() && f.is_plain(a) && f.is_plain(b) {
+            let result = if BITS == 32 {
+                u64::from((self.single)(f32::from_bits(a as u32), f32::from_bits(b as u32)).to_bits())
+            } else {
+                (self.double)(f64::from_bits(a), f64::from_bits(b)).to_bits()
+            };
+            if f.is_plain(result) {
+                return result;
+            }
+        }
+        (self.soft)(f, env, a, b)
+    }
+}
+
+const fn format<const BITS: u32>() -> Format {
+    if BITS == 32 { F32 } else { F64 }
+}
+
+fn square_root<const BITS: u32>(env: &mut Env, a: u64) -> u64 {
+    let f = format::<BITS>();
+    if env.plain() && f.is_plain(a) && a & f.sign() == 0 {
+        return if BITS == 32 {
+            u64::from(f32::from_bits(a as u32).sqrt().to_bits())
+        } else {
+            f64::from_bits(a).sqrt().to_bits()
+        };
+    }
+    soft::sqrt(f, env, a)
+}
+
+/// Handlers of the packed and the scalar form of an operation on destination and source.
+macro_rules! both {
+    (packed $bits:literal, $f:expr) => {
+        |cpu, insn| packed::<$bits>(cpu, insn, $f)
+    };
+    (scalar $bits:literal, $f:expr) => {
+        |cpu, insn| scalar::<$bits>(cpu, insn, $f)
+    };
+}
+
+pub(super) fn find(insn: &Instruction) -> Option<Handler> {
+    if insn.is_string_instruction() {
+        return None;
+    }
+    arithmetic(insn).or_else(|| compare(insn)).or_else(|| conversion(insn)).or_else(|| newer(insn))
+}
+
+fn arithmetic(insn: &Instruction) -> Option<Handler> {
+    Some(match insn.mnemonic() {
+        Mnemonic::Addps => both!(packed 32, |e, a, b| ADD.run::<32>(e, a, b)),
+        Mnemonic::Addpd => both!(packed 64, |e, a, b| ADD.run::<64>(e, a, b)),
+        Mnemonic::Addss => both!(scalar 32, |e, a, b| ADD.run::<32>(e, a, b)),
+        Mnemonic::Addsd => both!(scalar 64, |e, a, b| ADD.run::<64>(e, a, b)),
+        Mnemonic::Subps => both!(packed 32, |e, a, b| SUB.run::<32>(e, a, b)),
+        Mnemonic::Subpd => both!(packed 64, |e, a, b| SUB.run::<64>(e, a, b)),
+        Mnemonic::Subss => both!(scalar 32, |e, a, b| SUB.run::<32>(e, a, b)),
+        Mnemonic::Subsd => both!(scalar 64, |e, a, b| SUB.run::<64>(e, a, b)),
+        Mnemonic::Mulps => both!(packed 32, |e, a, b| MUL.run::<32>(e, a, b)),
+        Mnemonic::Mulpd => both!(packed 64, |e, a, b| MUL.run::<64>(e, a, b)),
+        Mnemonic::Mulss => both!(scalar 32, |e, a, b| MUL.run::<32>(e, a, b)),
+        Mnemonic::Mulsd => both!(scalar 64, |e, a, b| MUL.run::<64>(e, a, b)),
+        Mnemonic::Divps => both!(packed 32, |e, a, b| DIV.run::<32>(e, a, b)),
+        Mnemonic::Divpd => both!(packed 64, |e, a, b| DIV.run::<64>(e, a, b)),
+        Mnemonic::Divss => both!(scalar 32, |e, a, b| DIV.run::<32>(e, a, b)),
+        Mnemonic::Divsd => both!(scalar 64, |e, a, b| DIV.run::<64>(e, a, b)),
+        Mnemonic::Minps => both!(packed 32, |e, a, b| soft::min(F32, e, a, b)),
+        Mnemonic::Minpd => both!(packed 64, |e, a, b| soft::min(F64, e, a, b)),
+        Mnemonic::Minss => both!(scalar 32, |e, a, b| soft::min(F32, e, a, b)),
+        Mnemonic::Minsd => both!(scalar 64, |e, a, b| soft::min(F64, e, a, b)),
+        Mnemonic::Maxps => both!(packed 32, |e, a, b| soft::max(F32, e, a, b)),
+        Mnemonic::Maxpd => both!(packed 64, |e, a, b| soft::max(F64, e, a, b)),
+        Mnemonic::Maxss => both!(scalar 32, |e, a, b| soft::max(F32, e, a, b)),
+        Mnemonic::Maxsd => both!(scalar 64, |e, a, b| soft::max(F64, e, a, b)),
+        Mnemonic::Sqrtps => both!(packed 32, |e, _, b| square_root::<32>(e, b)),
+        Mnemonic::Sqrtpd => both!(packed 64, |e, _, b| square_root::<64>(e, b)),
+        Mnemonic::Sqrtss => both!(scalar 32, |e, _, b| square_root::<32>(e, b)),
+        Mnemonic::Sqrtsd => both!(scalar 64, |e, _, b| square_root::<64>(e, b)),
+        Mnemonic::Rcpps | Mnemonic::Rcpss | Mnemonic::Rsqrtps | Mnemonic::Rsqrtss => |cpu, _| {
+            cpu.sse()?;
+            Err(cpu.unsupported("approximate reciprocal"))
+        },
+        _ => return None,
+    })
+}
+
+fn compare(insn: &Instruction) -> Option<Handler> {
+    Some(match insn.mnemonic() {
+        Mnemonic::Cmpps => |cpu, insn| {
+            let predicate = insn.immediate8();
+            packed::<32>(cpu, insn, |e, a, b| holds(F32, e, a, b, predicate))
+        },
+        Mnemonic::Cmppd => |cpu, insn| {
+            let predicate = insn.immediate8();
+            packed::<64>(cpu, insn, |e, a, b| holds(F64, e, a, b, predicate))
+        },
+        Mnemonic::Cmpss => |cpu, insn| {
+            let predicate = insn.immediate8();
+            scalar::<32>(cpu, insn, |e, a, b| holds(F32, e, a, b, predicate))
+        },
+        Mnemonic::Cmpsd => |cpu, insn| {
+            let predicate = insn.immediate8();
+            scalar::<64>(cpu, insn, |e, a, b| holds(F64, e, a, b, predicate))
+        },
+        Mnemonic::Comiss => |cpu, insn| to_flags::<32>(cpu, insn, true),
+        Mnemonic::Comisd => |cpu, insn| to_flags::<64>(cpu, insn, true),
+        Mnemonic::Ucomiss => |cpu, insn| to_flags::<32>(cpu, insn, false),
+        Mnemonic::Ucomisd => |cpu, insn| to_flags::<64>(cpu, insn, false),
+        _ => return None,
+    })
+}
+
+fn conversion(insn: &Instruction) -> Option<Handler> {
+    Some(match insn.mnemonic() {
+        Mnemonic::Cvtsi2ss => from_gpr::<32>,
+        Mnemonic::Cvtsi2sd => from_gpr::<64>,
+        Mnemonic::Cvtss2si => to_gpr::<32, false>,
+        Mnemonic::Cvtsd2si => to_gpr::<64, false>,
+        Mnemonic::Cvttss2si => to_gpr::<32, true>,
+        Mnemonic::Cvttsd2si => to_gpr::<64, true>,
+        Mnemonic::Cvtss2sd => |cpu, insn| {
+            cpu.sse()?;
+            let b = cpu.read_sse(insn, 1, Align::Any)? as u64;
+            let mut env = Env::new(cpu.fpu.mxcsr);
+            let result = soft::convert(F32, F64, &mut env, b & 0xffff_ffff);
+            cpu.collect(&env)?;
+            cpu.set_xmm_low(insn.op0_register(), 64, result);
+            Ok(())
+        },
+        Mnemonic::Cvtsd2ss => |cpu, insn| {
+            cpu.sse()?;
+            let b = cpu.read_sse(insn, 1, Align::Any)? as u64;
+            let mut env = Env::new(cpu.fpu.mxcsr);
+            let result = soft::convert(F64, F32, &mut env, b);
+            cpu.collect(&env)?;
+            cpu.set_xmm_low(insn.op0_register(), 32, result);
+            Ok(())
+        },
+        Mnemonic::Cvtps2pd => |cpu, insn| map::<32, 64>(cpu, insn, |e, v| soft::convert(F32, F64, e, v)),
+        Mnemonic::Cvtpd2ps => |cpu, insn| map::<64, 32>(cpu, insn, |e, v| soft::convert(F64, F32, e, v)),
+        Mnemonic::Cvtdq2ps => {
+            |cpu, insn| map::<32, 32>(cpu, insn, |e, v| soft::from_int(F32, e, i64::from(v as i32)))
+        }
+        Mnemonic::Cvtdq2pd => {
+            |cpu, insn| map::<32, 64>(cpu, insn, |e, v| soft::from_int(F64, e, i64::from(v as i32)))
+        }
+        Mnemonic::Cvtps2dq => |cpu, insn| {
+            map::<32, 32>(cpu, insn, |e, v| {
+                let rounding = e.rounding;
+                soft::to_int(F32, e, v, 32, rounding) as u64
+            })
+        },
+        Mnemonic::Cvttps2dq => {
+            |cpu, insn| map::<32, 32>(cpu, insn, |e, v| soft::to_int(F32, e, v, 32, TRUNCATE) as u64)
+        }
+        Mnemonic::Cvtpd2dq => |cpu, insn| {
+            map::<64, 32>(cpu, insn, |e, v| {
+                let rounding = e.rounding;
+                soft::to_int(F64, e, v, 32, rounding) as u64
+            })
+        },
+        Mnemonic::Cvttpd2dq => {
+            |cpu, insn| map::<64, 32>(cpu, insn, |e, v| soft::to_int(F64, e, v, 32, TRUNCATE) as u64)
+        }
+        Mnemonic::Cvtpi2ps
+        | Mnemonic::Cvtpi2pd
+        | Mnemonic::Cvtps2pi
+        | Mnemonic::Cvtpd2pi
+        | Mnemonic::Cvttps2pi
+        | Mnemonic::Cvttpd2pi => |cpu, insn| cpu.sse_not_mmx(insn),
+        _ => return None,
+    })
+}
+
+/// SSE3 and SSE4.1.
+fn newer(insn: &Instruction) -> Option<Handler> {
+    Some(match insn.mnemonic() {
+        Mnemonic::Addsubps => |cpu, insn| alternate::<32>(cpu, insn),
+        Mnemonic::Addsubpd => |cpu, insn| alternate::<64>(cpu, insn),
+        Mnemonic::Haddps => |cpu, insn| horizontal::<32>(cpu, insn, &ADD),
+        Mnemonic::Haddpd => |cpu, insn| horizontal::<64>(cpu, insn, &ADD),
+        Mnemonic::Hsubps => |cpu, insn| horizontal::<32>(cpu, insn, &SUB),
+        Mnemonic::Hsubpd => |cpu, insn| horizontal::<64>(cpu, insn, &SUB),
+        Mnemonic::Roundps => |cpu, insn| {
+            cpu.need(Feature::Sse41)?;
+            let control = insn.immediate8();
+            packed::<32>(cpu, insn, |e, _, b| round::<32>(e, b, control))
+        },
+        Mnemonic::Roundpd => |cpu, insn| {
+            cpu.need(Feature::Sse41)?;
+            let control = insn.immediate8();
+            packed::<64>(cpu, insn, |e, _, b| round::<64>(e, b, control))
+        },
+        Mnemonic::Roundss => |cpu, insn| {
+            cpu.need(Feature::Sse41)?;
+            let control = insn.immediate8();
+            scalar::<32>(cpu, insn, |e, _, b| round::<32>(e, b, control))
+        },
+        Mnemonic::Roundsd => |cpu, insn| {
+            cpu.need(Feature::Sse41)?;
+            let control = insn.immediate8();
+            scalar::<64>(cpu, insn, |e, _, b| round::<64>(e, b, control))
+        },
+        Mnemonic::Dpps => |cpu, insn| dot_product::<32>(cpu, insn),
+        Mnemonic::Dppd => |cpu, insn| dot_product::<64>(cpu, insn),
+        _ => return None,
+    })
+}
+
+impl Cpu {
+    /// Puts the exception flags of an operation into MXCSR; an unmasked one is #XM, or #UD without CR4.OSXMMEXCPT. Call it
+    /// before the destination is written.
+    fn collect(&mut self, env: &Env) -> Exec {
+        let unmasked = env.flags & !env.masks;
+        let before = IE | DE | ZE;
+        self.fpu.mxcsr |= if unmasked & before != 0 { env.flags & before } else { env.flags };
+        if unmasked == 0 {
+            return Ok(());
+        }
+        if self.cr4 & cr4::OSXMMEXCPT == 0 { Err(self.ud()) } else { Err(self.fault(exception::XM, None)) }
+    }
+}
+
+fn packed<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(&mut Env, u64, u64) -> u64) -> Exec {
+    cpu.sse()?;
+    let b = cpu.read_sse(insn, 1, Align::Checked)?;
+    let a = cpu.xmm(insn.op0_register());
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let mut result = 0;
+    for n in 0..128 / BITS {
+        result |= u128::from(f(&mut env, lane::<BITS>(a, n), lane::<BITS>(b, n))) << (n * BITS);
+    }
+    cpu.collect(&env)?;
+    cpu.set_xmm(insn.op0_register(), result);
+    Ok(())
+}
+
+fn scalar<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(&mut Env, u64, u64) -> u64) -> Exec {
+    cpu.sse()?;
+    let b = cpu.read_sse(insn, 1, Align::Any)?;
+    let a = cpu.xmm(insn.op0_register());
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let result = f(&mut env, lane::<BITS>(a, 0), lane::<BITS>(b, 0));
+    cpu.collect(&env)?;
+    cpu.set_xmm_low(insn.op0_register(), BITS, result);
+    Ok(())
+}
+
+/// Converts as many lanes as both widths have room for; what is left of the destination becomes 0.
+fn map<const FROM: u32, const TO: u32>(
+    cpu: &mut Cpu,
+    insn: &Instruction,
+    f: impl Fn(&mut Env, u64) -> u64,
+) -> Exec {
+    cpu.sse()?;
+    let b = cpu.read_sse(insn, 1, Align::Checked)?;
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let mut result = 0;
+    for n in 0..128 / FROM.max(TO) {
+        let value = f(&mut env, lane::<FROM>(b, n)) & u64::MAX >> (64 - TO);
+        result |= u128::from(value) << (n * TO);
+    }
+    cpu.collect(&env)?;
+    cpu.set_xmm(insn.op0_register(), result);
+    Ok(())
+}
+
+/// A predicate of CMPPS and its like: all ones or zeros.
+fn holds(f: Format, env: &mut Env, a: u64, b: u64, predicate: u8) -> u64 {
+    let signal = matches!(predicate & 3, 1 | 2);
+    let order = soft::compare(f, env, a, b, signal);
+    let holds = match predicate & 3 {
+        0 => order == Some(Ordering::Equal),
+        1 => order == Some(Ordering::Less),
+        2 => matches!(order, Some(Ordering::Less | Ordering::Equal)),
+        _ => order.is_none(),
+    };
+    if holds != (predicate & 4 != 0) { u64::MAX >> (64 - f.bits()) } else { 0 }
+}
+
+/// COMISS, UCOMISS and their like.
+fn to_flags<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, signal: bool) -> Exec {
+    cpu.sse()?;
+    let b = cpu.read_sse(insn, 1, Align::Any)?;
+    let a = cpu.xmm(insn.op0_register());
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let order = soft::compare(format::<BITS>(), &mut env, lane::<BITS>(a, 0), lane::<BITS>(b, 0), signal);
+    cpu.collect(&env)?;
+    cpu.flags = Flags::from_bits(match order {
+        None => rflags::ZF | rflags::PF | rflags::CF,
+        Some(Ordering::Greater) => 0,
+        Some(Ordering::Less) => rflags::CF,
+        Some(Ordering::Equal) => rflags::ZF,
+    });
+    Ok(())
+}
+
+fn from_gpr<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    cpu.sse()?;
+    let size = cpu.operand_size(insn, 1);
+    let value = sign_extend(cpu.read_operand(insn, 1)?, size) as i64;
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let result = soft::from_int(format::<BITS>(), &mut env, value);
+    cpu.collect(&env)?;
+    cpu.set_xmm_low(insn.op0_register(), BITS, result);
+    Ok(())
+}
+
+fn to_gpr<const BITS: u32, const CUT: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    cpu.sse()?;
+    let value = lane::<BITS>(cpu.read_sse(insn, 1, Align::Any)?, 0);
+    let bits = 8 * cpu.operand_size(insn, 0) as u32;
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let rounding = if CUT { TRUNCATE } else { env.rounding };
+    let result = soft::to_int(format::<BITS>(), &mut env, value, bits, rounding);
+    cpu.collect(&env)?;
+    cpu.set_reg(insn.op0_register(), result as u64);
+    Ok(())
+}
+
+/// ROUNDSS and its like: the immediate says the rounding mode (bit 2: that of MXCSR) and whether PE stays away (bit 3).
+fn round<const BITS: u32>(env: &mut Env, value: u64, control: u8) -> u64 {
+    let rounding = if control & 4 != 0 { env.rounding } else { u32::from(control & 3) };
+    soft::round_int(format::<BITS>(), env, value, rounding, control & 8 != 0)
+}
+
+/// ADDSUBPS, ADDSUBPD: subtracts in even lanes, adds in odd ones.
+fn alternate<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    cpu.need(Feature::Sse3)?;
+    cpu.sse()?;
+    let b = cpu.read_sse(insn, 1, Align::Checked)?;
+    let a = cpu.xmm(insn.op0_register());
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let mut result = 0;
+    for n in 0..128 / BITS {
+        let op = if n & 1 == 0 { &SUB } else { &ADD };
+        result |= u128::from(op.run::<BITS>(&mut env, lane::<BITS>(a, n), lane::<BITS>(b, n))) << (n * BITS);
+    }
+    cpu.collect(&env)?;
+    cpu.set_xmm(insn.op0_register(), result);
+    Ok(())
+}
+
+/// HADDPS and its like: neighbours of the destination give the low half, those of the source the high half.
+fn horizontal<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, op: &Op) -> Exec {
+    cpu.need(Feature::Sse3)?;
+    cpu.sse()?;
+    let b = cpu.read_sse(insn, 1, Align::Checked)?;
+    let a = cpu.xmm(insn.op0_register());
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let half = 64 / BITS;
+    let mut result = 0;
+    for n in 0..128 / BITS {
+        let (from, at) = if n < half { (a, 2 * n) } else { (b, 2 * (n - half)) };
+        let value = op.run::<BITS>(&mut env, lane::<BITS>(from, at), lane::<BITS>(from, at + 1));
+        result |= u128::from(value) << (n * BITS);
+    }
+    cpu.collect(&env)?;
+    cpu.set_xmm(insn.op0_register(), result);
+    Ok(())
+}
+
+/// DPPS, DPPD: products that bits 7:4 of the immediate choose, summed in pairs, to the lanes that bits 3:0 choose.
+fn dot_product<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    cpu.need(Feature::Sse41)?;
+    cpu.sse()?;
+    let imm = u32::from(insn.immediate8());
+    let b = cpu.read_sse(insn, 1, Align::Checked)?;
+    let a = cpu.xmm(insn.op0_register());
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let mut product = |n: u32| {
+        if imm >> (4 + n) & 1 == 0 {
+            return 0;
+        }
+        MUL.run::<BITS>(&mut env, lane::<BITS>(a, n), lane::<BITS>(b, n))
+    };
+    let (first, second) = (product(0), product(1));
+    let rest = (BITS == 32).then(|| (product(2), product(3)));
+    let mut sum = ADD.run::<BITS>(&mut env, first, second);
+    if let Some((third, fourth)) = rest {
+        let other = ADD.run::<BITS>(&mut env, third, fourth);
+        sum = ADD.run::<BITS>(&mut env, sum, other);
+    }
+    cpu.collect(&env)?;
+    cpu.set_xmm(insn.op0_register(), vector::<BITS>(|n| if imm >> n & 1 != 0 { sum } else { 0 }));
+    Ok(())
+}
