@@ -9,4 +9,5 @@ pub mod field;
 pub mod insn_info;
 pub mod intr_info;
 pub mod qual;
+pub mod rules;
 pub mod segment;
