@@ -1,0 +1,37 @@
+//! Every scenario on the reference CPU, held against its reviewed snapshot.
+//!
+//! `INSTA_UPDATE=always cargo test -p harness --test scenarios` writes the snapshots; only the reference CPU may. Read what it
+//! wrote before you commit it: the comments of the scenario say what the manual expects.
+
+use harness::{
+    fixtures::{self, Images},
+    scenario::Scenario,
+    snapshot, verdict,
+};
+use l0_vmm::engine::{self, EngineKind, Limits};
+use rstest::rstest;
+use std::{path::PathBuf, sync::LazyLock};
+
+static IMAGES: LazyLock<Images> = LazyLock::new(|| Images::built_in().unwrap());
+
+#[rstest]
+fn on_ref(#[files("../fixtures/scenarios/**/*.toml")] path: PathBuf) {
+    let folder = fixtures::folder(None).unwrap();
+    let profile = fixtures::profile(&folder, fixtures::DEFAULT_PROFILE).unwrap();
+    let (name, _) =
+        fixtures::scenario_files(&folder).unwrap().into_iter().find(|(_, p)| *p == path.canonicalize().unwrap()).unwrap();
+    let scenario = Scenario::load(&path, &name, &profile.caps, &IMAGES.l2).unwrap();
+    assert_eq!(scenario.lacks(&profile.caps), None, "the default profile must be able to run every scenario");
+    let mut engine = engine::open(EngineKind::Ref, profile).unwrap();
+    let (program, run) = verdict::run(&scenario, engine.as_mut(), &IMAGES, Limits::default()).unwrap();
+    let trace = verdict::trace(&program, &run, &IMAGES);
+    let file = snapshot::path(&folder, &name);
+    insta::with_settings!({
+        snapshot_path => file.parent().unwrap(),
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+        description => scenario.title.clone(),
+    }, {
+        insta::assert_snapshot!(file.file_stem().unwrap().to_str().unwrap(), trace);
+    });
+}
