@@ -78,10 +78,10 @@ pub fn judge(
         outcome.verdict = Verdict::Skipped(format!("needs {need}, which {} has not", engine.describe()));
         return Ok(outcome);
     }
-    let (program, run) = self::run(scenario, engine, images, limits)?;
-    outcome.instructions = run.stats.instructions;
-    outcome.exits = l0_vmm::trace::exits(&run.records);
-    let seen = trace(&program, &run, images);
+    let (program, ran) = run(scenario, engine, images, limits)?;
+    outcome.instructions = ran.stats.instructions;
+    outcome.exits = l0_vmm::trace::exits(&ran.records);
+    let seen = trace(&program, &ran, images);
     let reviewed = snapshot::read(fixtures, &scenario.name)
         .with_context(|| snapshot::path(fixtures, &scenario.name).display().to_string())?;
     let deviation = deviations.find(&scenario.name, engine.kind(), engine.nested());

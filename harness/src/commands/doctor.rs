@@ -6,7 +6,7 @@ use crate::{
     cli::{Common, Format},
     engines,
 };
-use l0_vmm::engine::{EngineKind, Nested, probe_kvm};
+use l0_vmm::engine::{EngineKind, Nested, NestedKvm, probe_kvm};
 use serde_json::{Value, json};
 
 pub(crate) fn run(common: &Common) -> anyhow::Result<ExitCode> {
@@ -28,7 +28,7 @@ pub(crate) fn run(common: &Common) -> anyhow::Result<ExitCode> {
             Err(why) => (false, why.to_string()),
         };
         if o.kind == EngineKind::Kvm {
-            notes.extend(probe_kvm().notes());
+            notes.extend(kvm_notes());
         }
         rows.push((o.kind, able, state, notes));
     }
@@ -50,4 +50,20 @@ pub(crate) fn run(common: &Common) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if rows.iter().any(|r| r.1) { ExitCode::Expected } else { ExitCode::NothingRan })
+}
+
+/// What was found out about `/dev/kvm`, line by line.
+fn kvm_notes() -> Vec<String> {
+    let probe = probe_kvm();
+    let mut notes = Vec::new();
+    if probe.unavailable.is_none() {
+        notes.push(match &probe.nested {
+            NestedKvm::Kernel(state) => format!("nested VMX by the kernel: yes (KVM_CAP_NESTED_STATE {state})"),
+            NestedKvm::Assisted(why) => format!("nested VMX by the kernel: no: {why}"),
+        });
+        let capabilities: Vec<String> = probe.capabilities.iter().map(|(name, v)| format!("{name} {v}")).collect();
+        notes.push(capabilities.join(", "));
+    }
+    notes.extend(probe.parameters.iter().map(|(path, value)| format!("{path} = {value}")));
+    notes
 }

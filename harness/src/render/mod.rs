@@ -86,6 +86,7 @@ pub fn end(end: &End, symbols: &Symbols<'_>) -> String {
     match end {
         End::Finished { code } => format!("finished {code}"),
         End::Shutdown => "shutdown of L1 (triple fault)".into(),
+        End::Halted { rip } => format!("L1 halted for good at {}", symbols.l1_address(*rip)),
         End::Budget { limit } => format!("ran too long ({limit})"),
         End::Unsupported { what, rip, bytes } => {
             let bytes: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();

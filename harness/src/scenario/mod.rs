@@ -7,7 +7,7 @@ mod steps;
 mod toml;
 
 pub use self::toml::ScenarioError;
-pub use steps::WORDS;
+pub use steps::{REGISTERS, WORDS};
 
 use self::toml::{At, Parse, Table, Value, unknown};
 use ::toml::de::DeTable;

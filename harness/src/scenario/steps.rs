@@ -508,7 +508,7 @@ fn msr_of(name: &str, span: &std::ops::Range<usize>) -> Parse<u32> {
     if let Some(index) = number(name).filter(|_| name.starts_with(|c: char| c.is_ascii_digit())) {
         return u32::try_from(index).map_err(|_| At::new(span, format!("{index:#x} is not a 32-bit MSR index")));
     }
-    msr::by_name(name).ok_or_else(|| unknown(span, "MSR", name, msr::NAMES.iter().map(|m| m.1)))
+    msr::by_name(name).ok_or_else(|| unknown(span, "MSR", name, msr::all().map(|m| m.1)))
 }
 
 /// A basic exit reason by its identifier or number.
