@@ -114,7 +114,9 @@ impl Cli {
             None => commands::run::run(&common, &[], &[]),
             Some(Command::Run { scenarios, engine }) => commands::run::run(&common, &scenarios, &engine),
             Some(Command::List { scenarios, what }) => commands::list::run(&common, &scenarios, what),
-            Some(Command::Show { scenario, engine, l0 }) => commands::show::run(&common, &scenario, engine, l0),
+            Some(Command::Show { scenario, engine, l0 }) => {
+                commands::show::run(&common, &scenario, engine, l0)
+            }
             Some(Command::Diff { scenario, engines }) => commands::diff::run(&common, &scenario, &engines),
             Some(Command::Doctor) => commands::doctor::run(&common),
         }

@@ -39,7 +39,12 @@ impl Deviations {
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let table: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
         if let Some(row) = table.deviation.iter().find(|d| d.reason.trim().is_empty()) {
-            anyhow::bail!("{}: the row of {} on {} gives no reason", path.display(), row.scenario, row.engine);
+            anyhow::bail!(
+                "{}: the row of {} on {} gives no reason",
+                path.display(),
+                row.scenario,
+                row.engine
+            );
         }
         Ok(table)
     }

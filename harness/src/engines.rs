@@ -20,7 +20,8 @@ pub struct Opened {
 /// Opens those engines; all if none is named.
 pub fn open(wanted: &[EngineKind], profile: &Arc<Profile>) -> Vec<Opened> {
     let kinds = if wanted.is_empty() { EngineKind::ALL } else { wanted };
-    let open = |&kind| Opened { kind, engine: engine::open(kind, Arc::clone(profile)), required: required(kind) };
+    let open =
+        |&kind| Opened { kind, engine: engine::open(kind, Arc::clone(profile)), required: required(kind) };
     kinds.iter().map(open).collect()
 }
 

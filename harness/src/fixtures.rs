@@ -100,7 +100,8 @@ pub fn select(fixtures: &Path, wanted: &[String], caps: &Caps, l2: &Image) -> an
         if pattern.ends_with(".toml") {
             let path = PathBuf::from(pattern);
             let known = path.canonicalize().ok().filter(|p| p.starts_with(&root));
-            let name = known.map_or_else(|| name_of(path.parent().unwrap_or(&root), &path), |p| name_of(&root, &p));
+            let name =
+                known.map_or_else(|| name_of(path.parent().unwrap_or(&root), &path), |p| name_of(&root, &p));
             chosen.push((name, path));
             continue;
         }

@@ -60,7 +60,13 @@ pub fn human(opened: &[Opened], outcomes: &[Outcome]) -> String {
     }
     for outcome in outcomes {
         if let Verdict::Differed { expected, seen, why } = &outcome.verdict {
-            let _ = writeln!(out, "{} on {}: {why}\n{}", outcome.scenario, outcome.engine, text_diff(expected, seen));
+            let _ = writeln!(
+                out,
+                "{} on {}: {why}\n{}",
+                outcome.scenario,
+                outcome.engine,
+                text_diff(expected, seen)
+            );
         }
     }
     for o in opened {
@@ -87,12 +93,13 @@ fn table(kinds: &[EngineKind], outcomes: &[Outcome]) -> Table {
     }
     for (scenario, outcomes) in rows {
         let exits = outcomes.iter().map(|o| o.exits).max().unwrap_or(0);
-        let cells = kinds.iter().map(|kind| match outcomes.iter().find(|o| o.engine == *kind).map(|o| &o.verdict) {
-            Some(Verdict::Passed) => "passed".to_owned(),
-            Some(Verdict::Differed { .. }) => "DIFFERED".to_owned(),
-            Some(Verdict::Skipped(_)) => "skipped".to_owned(),
-            None => String::new(),
-        });
+        let cells =
+            kinds.iter().map(|kind| match outcomes.iter().find(|o| o.engine == *kind).map(|o| &o.verdict) {
+                Some(Verdict::Passed) => "passed".to_owned(),
+                Some(Verdict::Differed { .. }) => "DIFFERED".to_owned(),
+                Some(Verdict::Skipped(_)) => "skipped".to_owned(),
+                None => String::new(),
+            });
         table.add_row([scenario.to_owned(), exits.to_string()].into_iter().chain(cells));
     }
     table

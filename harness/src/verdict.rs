@@ -45,7 +45,12 @@ pub struct Outcome {
 }
 
 /// Compiles a scenario for an engine and runs it.
-pub fn run(scenario: &Scenario, engine: &mut dyn Engine, images: &Images, limits: Limits) -> anyhow::Result<(Program, Run)> {
+pub fn run(
+    scenario: &Scenario,
+    engine: &mut dyn Engine,
+    images: &Images,
+    limits: Limits,
+) -> anyhow::Result<(Program, Run)> {
     let program = scenario.program(&engine.profile().caps, &images.l2)?;
     let job = Job {
         l1: Arc::clone(&images.l1),
@@ -72,8 +77,13 @@ pub fn judge(
     limits: Limits,
 ) -> anyhow::Result<Outcome> {
     let kind = engine.kind();
-    let mut outcome =
-        Outcome { scenario: scenario.name.clone(), engine: kind, verdict: Verdict::Passed, instructions: None, exits: 0 };
+    let mut outcome = Outcome {
+        scenario: scenario.name.clone(),
+        engine: kind,
+        verdict: Verdict::Passed,
+        instructions: None,
+        exits: 0,
+    };
     if let Some(need) = scenario.lacks(&engine.profile().caps) {
         outcome.verdict = Verdict::Skipped(format!("needs {need}, which {} has not", engine.describe()));
         return Ok(outcome);
@@ -89,14 +99,21 @@ pub fn judge(
         (None, _) => Verdict::Differed {
             expected: String::new(),
             seen,
-            why: "there is no reviewed trace; run the tests with INSTA_UPDATE=always, and read what they write".into(),
+            why:
+                "there is no reviewed trace; run the tests with INSTA_UPDATE=always, and read what they write"
+                    .into(),
         },
         (Some(expected), None) if snapshot::same(&expected, &seen) => Verdict::Passed,
-        (Some(expected), None) => Verdict::Differed { expected, seen, why: "the trace is not the reviewed one".into() },
+        (Some(expected), None) => {
+            Verdict::Differed { expected, seen, why: "the trace is not the reviewed one".into() }
+        }
         (Some(expected), Some(deviation)) if snapshot::same(&expected, &seen) => Verdict::Differed {
             expected,
             seen,
-            why: format!("it agrees, and deviations.toml says that it does not ({}): remove the row", deviation.reason),
+            why: format!(
+                "it agrees, and deviations.toml says that it does not ({}): remove the row",
+                deviation.reason
+            ),
         },
         (Some(_), Some(deviation)) => match &deviation.trace {
             Some(expected) if !snapshot::same(expected, &seen) => Verdict::Differed {

@@ -33,11 +33,17 @@ fn an_unknown_word_is_named_with_its_place_and_the_nearest_valid_one() {
     let error = refused("title = \"x\"\nsteps = [\n  \"lunch\",\n]\n");
     assert!(error.contains("bad.toml:3:3: unknown step \"lunch\"; did you mean \"launch\"?"), "{error}");
     let error = refused("title = \"x\"\nsteps = [{ vmwrite = { GUEST_RFLAG = 2 } }]\n");
-    assert!(error.contains("bad.toml:2:24: unknown VMCS field \"GUEST_RFLAG\"; did you mean \"GUEST_RFLAGS\"?"), "{error}");
+    assert!(
+        error.contains("bad.toml:2:24: unknown VMCS field \"GUEST_RFLAG\"; did you mean \"GUEST_RFLAGS\"?"),
+        "{error}"
+    );
     let error = refused("title = \"x\"\nl2 = \"hlt_onse\"\nsteps = [\"launch\"]\n");
     assert!(error.contains("did you mean \"hlt_once\"?"), "{error}");
     let error = refused("title = \"x\"\nmood = \"real\"\nsteps = []\n");
-    assert!(error.contains("bad.toml:2:1: unknown word in a scenario \"mood\"; did you mean \"mode\"?"), "{error}");
+    assert!(
+        error.contains("bad.toml:2:1: unknown word in a scenario \"mood\"; did you mean \"mode\"?"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -48,7 +54,9 @@ fn a_value_too_wide_for_its_field_is_refused() {
 
 #[test]
 fn steps_that_cannot_be_are_refused() {
-    let error = refused("title = \"x\"\nsteps = [{ repeat = { times = 2, steps = [{ repeat = { times = 2, steps = [] } }] } }]\n");
+    let error = refused(
+        "title = \"x\"\nsteps = [{ repeat = { times = 2, steps = [{ repeat = { times = 2, steps = [] } }] } }]\n",
+    );
     assert!(error.contains("cannot be nested"), "{error}");
     let error = refused("title = \"x\"\nsteps = [\"vmread\"]\n");
     assert!(error.contains("\"vmread\" needs arguments"), "{error}");
@@ -78,7 +86,13 @@ fn copy_of_fixtures(to: &Path) {
         for entry in fs::read_dir(from).unwrap() {
             let path = entry.unwrap().path();
             let target = to.join(path.file_name().unwrap());
-            if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
+            if path.is_dir() {
+                copy(&path, &target)
+            } else {
+                {
+                    fs::copy(&path, &target).unwrap();
+                }
+            }
         }
     }
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures"), to);

@@ -36,7 +36,8 @@ fn trials() -> Vec<Trial> {
         for scenario in &scenarios {
             let name = format!("{kind}::{}", scenario.name);
             let (folder, profile, images) = (folder.clone(), Arc::clone(&profile), images.clone());
-            let (deviations, scenario, missing) = (Arc::clone(&deviations), scenario.clone(), missing.clone());
+            let (deviations, scenario, missing) =
+                (Arc::clone(&deviations), scenario.clone(), missing.clone());
             let ignored = missing.is_some() && !engines::required(kind);
             let test = move || match missing {
                 Some(why) => Err(format!("{kind} is required by {}: {why}", engines::REQUIRE_ENV).into()),
@@ -61,7 +62,9 @@ fn judge(
         .map_err(|e| format!("{e:#}"))?;
     match outcome.verdict {
         Verdict::Passed => Ok(()),
-        Verdict::Differed { expected, seen, why } => Err(format!("{why}\n{}", report::text_diff(&expected, &seen)).into()),
+        Verdict::Differed { expected, seen, why } => {
+            Err(format!("{why}\n{}", report::text_diff(&expected, &seen)).into())
+        }
         Verdict::Skipped(why) if engines::required(kind) => Err(why.into()),
         Verdict::Skipped(why) => {
             eprintln!("{} on {kind}: skipped: {why}", scenario.name);

@@ -18,8 +18,11 @@ static IMAGES: LazyLock<Images> = LazyLock::new(|| Images::built_in().unwrap());
 fn on_ref(#[files("../fixtures/scenarios/**/*.toml")] path: PathBuf) {
     let folder = fixtures::folder(None).unwrap();
     let profile = fixtures::profile(&folder, fixtures::DEFAULT_PROFILE).unwrap();
-    let (name, _) =
-        fixtures::scenario_files(&folder).unwrap().into_iter().find(|(_, p)| *p == path.canonicalize().unwrap()).unwrap();
+    let (name, _) = fixtures::scenario_files(&folder)
+        .unwrap()
+        .into_iter()
+        .find(|(_, p)| *p == path.canonicalize().unwrap())
+        .unwrap();
     let scenario = Scenario::load(&path, &name, &profile.caps, &IMAGES.l2).unwrap();
     assert_eq!(scenario.lacks(&profile.caps), None, "the default profile must be able to run every scenario");
     let mut engine = engine::open(EngineKind::Ref, profile).unwrap();

@@ -13,12 +13,16 @@ use serde_json::json;
 use similar::{DiffTag, TextDiff};
 
 pub(crate) fn run(common: &Common, name: &str, kinds: &[EngineKind]) -> anyhow::Result<ExitCode> {
-    let [a, b] = kinds else { bail!("diff compares two engines, such as --engines ref,kvm; {} are named", kinds.len()) };
+    let [a, b] = kinds else {
+        bail!("diff compares two engines, such as --engines ref,kvm; {} are named", kinds.len())
+    };
     let setting = Setting::new(common)?;
     let scenario = setting.one(name)?;
     let mut traces = Vec::new();
     for kind in [a, b] {
-        let Some(Ok(mut engine)) = engines::open(&[*kind], &setting.profile).into_iter().map(|o| o.engine).next() else {
+        let Some(Ok(mut engine)) =
+            engines::open(&[*kind], &setting.profile).into_iter().map(|o| o.engine).next()
+        else {
             return show::unavailable(&setting, *kind);
         };
         if let Some(need) = scenario.lacks(&engine.profile().caps) {

@@ -58,10 +58,13 @@ fn kvm_notes() -> Vec<String> {
     let mut notes = Vec::new();
     if probe.unavailable.is_none() {
         notes.push(match &probe.nested {
-            NestedKvm::Kernel(state) => format!("nested VMX by the kernel: yes (KVM_CAP_NESTED_STATE {state})"),
+            NestedKvm::Kernel(state) => {
+                format!("nested VMX by the kernel: yes (KVM_CAP_NESTED_STATE {state})")
+            }
             NestedKvm::Assisted(why) => format!("nested VMX by the kernel: no: {why}"),
         });
-        let capabilities: Vec<String> = probe.capabilities.iter().map(|(name, v)| format!("{name} {v}")).collect();
+        let capabilities: Vec<String> =
+            probe.capabilities.iter().map(|(name, v)| format!("{name} {v}")).collect();
         notes.push(capabilities.join(", "));
     }
     notes.extend(probe.parameters.iter().map(|(path, value)| format!("{path} = {value}")));

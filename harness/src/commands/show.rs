@@ -12,7 +12,8 @@ use serde_json::json;
 pub(crate) fn run(common: &Common, name: &str, kind: EngineKind, l0: bool) -> anyhow::Result<ExitCode> {
     let setting = Setting::new(common)?;
     let scenario = setting.one(name)?;
-    let Some(Ok(mut engine)) = engines::open(&[kind], &setting.profile).into_iter().map(|o| o.engine).next() else {
+    let Some(Ok(mut engine)) = engines::open(&[kind], &setting.profile).into_iter().map(|o| o.engine).next()
+    else {
         return unavailable(&setting, kind);
     };
     if let Some(need) = scenario.lacks(&engine.profile().caps) {
@@ -23,7 +24,13 @@ pub(crate) fn run(common: &Common, name: &str, kind: EngineKind, l0: bool) -> an
     let trace = verdict::trace(&program, &run, &setting.images);
     match common.format {
         Format::Human => {
-            anstream::println!("# {}: {}\n# {}, nested: {}\n", scenario.name, scenario.title, engine.describe(), engine.nested());
+            anstream::println!(
+                "# {}: {}\n# {}, nested: {}\n",
+                scenario.name,
+                scenario.title,
+                engine.describe(),
+                engine.nested()
+            );
             anstream::print!("{trace}");
             if !run.debug.is_empty() {
                 anstream::println!("\n# debug port: {}", String::from_utf8_lossy(&run.debug).trim_end());

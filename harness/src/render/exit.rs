@@ -45,7 +45,9 @@ pub(super) fn words(exit: &ExitRecord, symbols: &Symbols<'_>) -> String {
     let page_fault = is_vector && exception.vector() == vector::PF && exception.is_exception();
     let debug = is_vector && exception.vector() == vector::DB && exception.is_exception();
     let software = is_vector && exception.is_software();
-    if defines.length == Defined::Always || (defines.length == Defined::Sometimes && (software || has_vectored_software(exit))) {
+    if defines.length == Defined::Always
+        || (defines.length == Defined::Sometimes && (software || has_vectored_software(exit)))
+    {
         let _ = write!(out, " len {}", exit.insn_len);
     }
     if page_fault {
@@ -115,6 +117,7 @@ pub(super) fn run_end(run: &RunRecord) -> String {
         end => end.name().map_or_else(|| format!("end {}", run.end), str::to_owned),
     };
     let counts = run.counts.iter().enumerate().filter(|(_, count)| **count != 0);
-    let counts: Vec<String> = counts.map(|(n, count)| format!("{} x{count}", Reason(n as u16).name())).collect();
+    let counts: Vec<String> =
+        counts.map(|(n, count)| format!("{} x{count}", Reason(n as u16).name())).collect();
     format!("{} exits ({}), {end}", run.exits, counts.join(", "))
 }

@@ -97,7 +97,8 @@ pub fn end(end: &End, symbols: &Symbols<'_>) -> String {
 }
 
 fn line(out: &mut String, what: &str, result: &str) {
-    let _ = if result.is_empty() { writeln!(out, "{what}") } else { writeln!(out, "{what:<COLUMN$}{result}") };
+    let _ =
+        if result.is_empty() { writeln!(out, "{what}") } else { writeln!(out, "{what:<COLUMN$}{result}") };
 }
 
 fn record(out: &mut String, program: &Program, record: &Record, symbols: &Symbols<'_>) {
@@ -105,7 +106,8 @@ fn record(out: &mut String, program: &Program, record: &Record, symbols: &Symbol
     match record {
         Record::Case { body, .. } => case(out, program, body),
         Record::Step { header, body } => {
-            let what = step(header.step).map_or_else(|| "step outside the script".into(), |s| step::words(s, program));
+            let what = step(header.step)
+                .map_or_else(|| "step outside the script".into(), |s| step::words(s, program));
             line(out, &what, &step::outcome(body, step(header.step), symbols));
         }
         Record::Exit { header, body } => {
@@ -119,7 +121,8 @@ fn record(out: &mut String, program: &Program, record: &Record, symbols: &Symbol
         }
         Record::Regs { body, .. } => {
             let all = crate::scenario::REGISTERS.iter().zip(body.regs);
-            let shown: Vec<String> = all.filter(|(_, v)| *v != 0).map(|(r, v)| format!("{r}={v:#x}")).collect();
+            let shown: Vec<String> =
+                all.filter(|(_, v)| *v != 0).map(|(r, v)| format!("{r}={v:#x}")).collect();
             line(out, &format!("get     {}", shown.join(" ")), "");
         }
         Record::Run { body, .. } => line(out, "run", &exit::run_end(body)),
@@ -157,6 +160,10 @@ fn case(out: &mut String, program: &Program, body: &rig_abi::record::CaseRecord)
     if body.outcome != Outcome::OK.0 {
         let op = Op(body.op as u16).name().unwrap_or("?");
         let outcome = Outcome(body.outcome).name().unwrap_or("?");
-        line(out, &format!("prologue {op}"), &format!("{outcome} {:#x}: the steps of this case were left out", body.error));
+        line(
+            out,
+            &format!("prologue {op}"),
+            &format!("{outcome} {:#x}: the steps of this case were left out", body.error),
+        );
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn words(step: &Step, program: &Program) -> String {
         Op::PEEK => format!("{} size {}", place(step.a), step.arg),
         Op::POKE => format!("{} = {}", place(step.a), poked(step, program)),
         Op::FILL => format!("{} with {:#04x}, {:#x} bytes", place(step.a), step.arg, step.b),
-        Op::EPT_MAP => format!("{:#x} to {} size {:#x} entry bits {:#x}", step.a, place(step.b), step.arg, step.c),
+        Op::EPT_MAP => {
+            format!("{:#x} to {} size {:#x} entry bits {:#x}", step.a, place(step.b), step.arg, step.c)
+        }
         Op::EPT_UNMAP => format!("{:#x}", step.a),
         Op::EPT_PROTECT => format!("{:#x} to {}", step.a, access(step.b)),
         Op::EPT_ENTRY => format!("{:#x} level {} = {:#x}", step.a, step.arg, step.b),
@@ -51,7 +53,8 @@ pub(super) fn words(step: &Step, program: &Program) -> String {
             format!("{info} ({:#x}){error}{len}", step.a)
         }
         Op::RUN => {
-            let stops: Vec<&str> = (0..64).filter(|n| step.b >> n & 1 != 0).map(|n| Reason(n).name()).collect();
+            let stops: Vec<&str> =
+                (0..64).filter(|n| step.b >> n & 1 != 0).map(|n| Reason(n).name()).collect();
             format!("until {} or {} exits", stops.join(", "), step.a)
         }
         Op::REPEAT => format!("{} steps {} times", step.a, step.arg),
@@ -67,15 +70,29 @@ pub(super) fn words(step: &Step, program: &Program) -> String {
 pub(super) fn outcome(record: &StepRecord, step: Option<&Step>, symbols: &Symbols<'_>) -> String {
     let value = value(record, step, symbols);
     match Outcome(record.outcome) {
-        Outcome::OK => if value.is_empty() { "ok".into() } else { value },
-        Outcome::VM_SUCCEED => if value.is_empty() { "VMsucceed".into() } else { format!("VMsucceed {value}") },
+        Outcome::OK => {
+            if value.is_empty() {
+                "ok".into()
+            } else {
+                value
+            }
+        }
+        Outcome::VM_SUCCEED => {
+            if value.is_empty() {
+                "VMsucceed".into()
+            } else {
+                format!("VMsucceed {value}")
+            }
+        }
         Outcome::VM_FAIL_VALID => {
-            let text = InstructionError(record.error).text().unwrap_or("a number that the manual does not have");
+            let text =
+                InstructionError(record.error).text().unwrap_or("a number that the manual does not have");
             format!("VMfailValid {} ({text})", record.error)
         }
         Outcome::EXCEPTION => {
             let vector = record.vector as u8;
-            let code = if vector::has_error_code(vector) { format!("({:#x})", record.error) } else { String::new() };
+            let code =
+                if vector::has_error_code(vector) { format!("({:#x})", record.error) } else { String::new() };
             let cr2 = if vector == vector::PF { format!(" cr2 {:#x}", record.value) } else { String::new() };
             format!("{}{code}{cr2}", vector::name(vector))
         }

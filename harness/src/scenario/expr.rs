@@ -57,7 +57,8 @@ fn term(text: &str, span: &Range<usize>, names: &Names<'_>) -> Parse<u64> {
         return Ok(!term(inverted.trim(), span, names)?);
     }
     if text.starts_with(|c: char| c.is_ascii_digit()) {
-        return number(text).ok_or_else(|| At::new(span, format!("\"{text}\" is not a number of at most 64 bits")));
+        return number(text)
+            .ok_or_else(|| At::new(span, format!("\"{text}\" is not a number of at most 64 bits")));
     }
     if let Some(point) = text.strip_prefix('@') {
         return (names.point)(point).map_err(|message| At::new(span, message));

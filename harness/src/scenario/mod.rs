@@ -72,7 +72,13 @@ impl Scenario {
     }
 
     /// A scenario from its text.
-    pub fn parse(name: &str, file: &str, text: String, caps: &Caps, l2: &Image) -> Result<Self, ScenarioError> {
+    pub fn parse(
+        name: &str,
+        file: &str,
+        text: String,
+        caps: &Caps,
+        l2: &Image,
+    ) -> Result<Self, ScenarioError> {
         let mut scenario = Self {
             name: name.to_owned(),
             file: file.to_owned(),
@@ -200,7 +206,10 @@ fn parse(text: &str, caps: &Caps, l2: &Image) -> Parse<Parsed> {
             }
         }
         (Some(steps), Some(_)) => {
-            return Err(At::new(&steps.span, "\"steps\" and \"[[case]]\" exclude each other; use \"before\""));
+            return Err(At::new(
+                &steps.span,
+                "\"steps\" and \"[[case]]\" exclude each other; use \"before\"",
+            ));
         }
         (None, None) => return Err(At::new(&(0..0), "a scenario needs \"steps\" or a \"[[case]]\"")),
     }
@@ -230,9 +239,9 @@ fn case(
         }
     };
     let entry = match (&own.l2, behaviour) {
-        (Some(value), Some(l2_name)) => l2
-            .symbol(&format!("l2.{bits}.{l2_name}"))
-            .ok_or_else(|| unknown(&value.span, &format!("{bits}-bit L2 behaviour"), l2_name, behaviours(l2, bits)))?,
+        (Some(value), Some(l2_name)) => l2.symbol(&format!("l2.{bits}.{l2_name}")).ok_or_else(|| {
+            unknown(&value.span, &format!("{bits}-bit L2 behaviour"), l2_name, behaviours(l2, bits))
+        })?,
         _ => layout::L2_CODE,
     };
     let names = Names { caps, point: &point };
@@ -254,14 +263,7 @@ fn case(
     for value in parts.iter().flatten() {
         compiler.step(value, &names)?;
     }
-    Ok(Case {
-        name,
-        title,
-        rule: own.rule.clone(),
-        l2: behaviour.map(str::to_owned),
-        mode: own.mode,
-        step,
-    })
+    Ok(Case { name, title, rule: own.rule.clone(), l2: behaviour.map(str::to_owned), mode: own.mode, step })
 }
 
 /// Names of the L2 behaviours of that width.

@@ -59,7 +59,8 @@ pub const WORDS: &[(&str, &str)] = &[
 
 /// Names of the general-purpose registers in the order of their encodings.
 pub const REGISTERS: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
 ];
 
 /// How many handled exits a run loop allows if the scenario does not say.
@@ -86,7 +87,10 @@ impl Compiler {
     pub fn finish(self) -> Result<Script, String> {
         let size = (self.steps.len() * size_of::<Step>() + self.bytes.len()) as u64;
         if size > layout::SCRIPT_MAX {
-            return Err(format!("the script has {size} bytes, more than {}; split the file", layout::SCRIPT_MAX));
+            return Err(format!(
+                "the script has {size} bytes, more than {}; split the file",
+                layout::SCRIPT_MAX
+            ));
         }
         Ok(Script { steps: self.steps, bytes: self.bytes })
     }
@@ -101,15 +105,31 @@ impl Compiler {
     fn poke(&mut self, at: u64, bytes: &[u8], flags: u16) {
         let offset = self.bytes.len() as u64;
         self.bytes.extend_from_slice(bytes);
-        self.push(Step { op: Op::POKE.0, flags, arg: bytes.len() as u32, a: at, b: offset, ..Step::default() });
+        self.push(Step {
+            op: Op::POKE.0,
+            flags,
+            arg: bytes.len() as u32,
+            a: at,
+            b: offset,
+            ..Step::default()
+        });
     }
 
     /// Sets L2's registers.
     pub fn registers(&mut self, table: Table<'_>, names: &Names<'_>, quiet: bool) -> Parse<()> {
         for (span, key, v) in table.entries() {
-            let n = REGISTERS.iter().position(|r| *r == key).ok_or_else(|| unknown(&span, "register", key, REGISTERS))?;
+            let n = REGISTERS
+                .iter()
+                .position(|r| *r == key)
+                .ok_or_else(|| unknown(&span, "register", key, REGISTERS))?;
             let flags = if quiet { QUIET } else { 0 };
-            self.push(Step { op: Op::SET_REG.0, flags, arg: n as u32, a: value(&v, 64, names)?, ..Step::default() });
+            self.push(Step {
+                op: Op::SET_REG.0,
+                flags,
+                arg: n as u32,
+                a: value(&v, 64, names)?,
+                ..Step::default()
+            });
         }
         Ok(())
     }
@@ -204,8 +224,11 @@ impl Compiler {
             "invept" | "invvpid" => {
                 let mut t = args.table()?;
                 let kind = int(&t.need("type")?, 64)?;
-                let (op, first, second) =
-                    if word == "invept" { (Op::INVEPT, "eptp", "reserved") } else { (Op::INVVPID, "vpid", "address") };
+                let (op, first, second) = if word == "invept" {
+                    (Op::INVEPT, "eptp", "reserved")
+                } else {
+                    (Op::INVVPID, "vpid", "address")
+                };
                 let mut take = |key| t.take(key).map(|v| int(&v, 64)).transpose();
                 let (b, c) = (take(first)?.unwrap_or(0), take(second)?.unwrap_or(0));
                 t.finish(word)?;
@@ -229,7 +252,10 @@ impl Compiler {
             "read_cr" => {
                 let n = int(args, 8)?;
                 if ![0, 2, 3, 4].contains(&n) {
-                    return Err(At::new(&args.span, format!("there is no step that reads CR{n}; valid: 0, 2, 3, 4")));
+                    return Err(At::new(
+                        &args.span,
+                        format!("there is no step that reads CR{n}; valid: 0, 2, 3, 4"),
+                    ));
                 }
                 self.push(Step { op: Op::READ_CR.0, arg: n as u32, ..Step::default() });
             }
@@ -265,7 +291,9 @@ impl Compiler {
                         let bytes = int(&v, 8 * size)?.to_le_bytes();
                         self.poke(at, &bytes[..size as usize], 0);
                     }
-                    _ => return Err(At::new(&args.span, "poke needs \"bytes\", or \"value\" with a \"size\"")),
+                    _ => {
+                        return Err(At::new(&args.span, "poke needs \"bytes\", or \"value\" with a \"size\""));
+                    }
                 }
             }
             "fill" => {
@@ -275,14 +303,17 @@ impl Compiler {
                 t.finish(word)?;
                 self.push(Step { op: Op::FILL.0, arg: byte as u32, a, b, ..Step::default() });
             }
-            "ept_map" | "ept_unmap" | "ept_protect" | "ept_entry" | "ept_read" => self.ept(word, args, names)?,
+            "ept_map" | "ept_unmap" | "ept_protect" | "ept_entry" | "ept_read" => {
+                self.ept(word, args, names)?
+            }
             "set" => self.registers(args.table()?, names, false)?,
             "setup" => {
                 let mut t = args.table()?;
                 let mode = t.need("mode")?;
                 let word = mode.str()?;
-                let b = Mode::from_name(word)
-                    .ok_or_else(|| unknown(&mode.span, "mode", word, Mode::ALL.iter().filter_map(|m| m.name())))?;
+                let b = Mode::from_name(word).ok_or_else(|| {
+                    unknown(&mode.span, "mode", word, Mode::ALL.iter().filter_map(|m| m.name()))
+                })?;
                 let a = int(&t.need("entry")?, 64)?;
                 t.finish("setup")?;
                 self.push(Step { op: Op::SETUP.0, a, b: u64::from(b.0), ..Step::default() });
@@ -383,12 +414,17 @@ impl Compiler {
                 let kind = t.take("type").map(|v| int(&v, 3)).transpose()?.unwrap_or(6);
                 Step { op: Op::EPT_MAP.0, arg, a, b: to, c: access | kind << 3, ..Step::default() }
             }
-            "ept_protect" => Step { op: Op::EPT_PROTECT.0, a, b: access(&t.need("access")?)?, ..Step::default() },
+            "ept_protect" => {
+                Step { op: Op::EPT_PROTECT.0, a, b: access(&t.need("access")?)?, ..Step::default() }
+            }
             _ => {
                 let level = t.need("level")?;
                 let arg = int(&level, 8)?;
                 if !(1..=4).contains(&arg) {
-                    return Err(At::new(&level.span, format!("EPT has levels 1 (4 KiB) to 4 (PML4), not {arg}")));
+                    return Err(At::new(
+                        &level.span,
+                        format!("EPT has levels 1 (4 KiB) to 4 (PML4), not {arg}"),
+                    ));
                 }
                 let arg = arg as u32;
                 if word == "ept_read" {
@@ -470,7 +506,10 @@ fn access(v: &Value<'_>) -> Parse<u64> {
     let text = v.str()?;
     let valid = text.len() == 3 && text.chars().zip("rwx".chars()).all(|(c, letter)| c == letter || c == '-');
     if !valid {
-        return Err(At::new(&v.span, format!("\"{text}\" is no access; expected three of \"rwx\" or \"-\", such as \"r-x\"")));
+        return Err(At::new(
+            &v.span,
+            format!("\"{text}\" is no access; expected three of \"rwx\" or \"-\", such as \"r-x\""),
+        ));
     }
     Ok(text.chars().enumerate().filter(|(_, c)| *c != '-').map(|(n, _)| 1 << n).sum())
 }
@@ -506,7 +545,8 @@ fn field_of(name: &str, span: &std::ops::Range<usize>) -> Parse<(u32, u32)> {
 
 fn msr_of(name: &str, span: &std::ops::Range<usize>) -> Parse<u32> {
     if let Some(index) = number(name).filter(|_| name.starts_with(|c: char| c.is_ascii_digit())) {
-        return u32::try_from(index).map_err(|_| At::new(span, format!("{index:#x} is not a 32-bit MSR index")));
+        return u32::try_from(index)
+            .map_err(|_| At::new(span, format!("{index:#x} is not a 32-bit MSR index")));
     }
     msr::by_name(name).ok_or_else(|| unknown(span, "MSR", name, msr::all().map(|m| m.1)))
 }
