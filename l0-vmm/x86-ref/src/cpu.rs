@@ -33,6 +33,7 @@ pub(crate) mod gpr {
     pub const RBP: usize = 5;
     pub const RSI: usize = 6;
     pub const RDI: usize = 7;
+    pub const R11: usize = 11;
     /// Always zero: stands for "no base" and "no index" in decoded ops.
     pub const ZERO: usize = 16;
 }
@@ -85,6 +86,7 @@ pub(crate) struct Msrs {
     pub pat: u64,
     pub debugctl: u64,
     pub perf_global_ctrl: u64,
+    pub tsc_adjust: u64,
     pub bndcfgs: u64,
     pub tsc_aux: u64,
     pub tsc_offset: u64,
@@ -174,6 +176,18 @@ pub struct Cpu {
     pub(crate) retired: u64,
     /// The event that is being delivered through the IDT, for the IDT-vectoring fields of a VM exit and for double faults.
     pub(crate) delivering: Option<crate::event::Event>,
+    /// The instruction that is single-stepped began with TF: a trap follows. Cleared by what delivers an event itself.
+    pub(crate) step_tf: bool,
+    /// RFLAGS.RF was set when it began and ends with it.
+    pub(crate) step_rf: bool,
+    /// The shadows ([`Cpu::blocking`]) that it began in and that end with it.
+    pub(crate) step_shadow: u32,
+    /// IRET took the blocking by NMI away and has not completed: "NMI unblocking due to IRET" if it exits.
+    pub(crate) iret_unblocked_nmi: bool,
+    /// MONITOR has armed an address range.
+    pub(crate) monitor_armed: bool,
+    /// State of the generator behind RDRAND and RDSEED.
+    pub(crate) random: u64,
     pub(crate) vmx: Vmx,
     pub(crate) profile: Arc<Profile>,
     /// What the profile's CPUID lists of the features that guard instructions.
@@ -231,12 +245,19 @@ impl Cpu {
             intr_pending: None,
             retired: 0,
             delivering: None,
+            step_tf: false,
+            step_rf: false,
+            step_shadow: 0,
+            iret_unblocked_nmi: false,
+            monitor_armed: false,
+            random: 0,
             vmx: Vmx::new(&profile),
             features: Features::of(&profile),
             profile,
             bus,
             code: Some(Box::default()),
         };
+        cpu.reset();
         cpu.reset_msrs();
         cpu.mode_changed();
         Ok(cpu)
@@ -309,13 +330,5 @@ impl Cpu {
     /// Whether the CPU is in VMX non-root operation (L2 runs).
     pub fn in_non_root(&self) -> bool {
         self.vmx.non_root
-    }
-}
-
-impl Cpu {
-    /// MSRs at reset, with the profile's values.
-    fn reset_msrs(&mut self) {
-        self.msr.plain = self.profile.msrs.clone();
-        self.msr.plain.sort_by_key(|m| m.0);
     }
 }

@@ -32,6 +32,11 @@ pub struct Unsupported {
 }
 
 impl Cpu {
+    /// Time: instructions retired since the start.
+    pub(crate) fn now(&self) -> u64 {
+        self.retired
+    }
+
     /// Runs for at most `budget` instructions.
     pub fn run(&mut self, budget: u64) -> Stop {
         let _ = budget;

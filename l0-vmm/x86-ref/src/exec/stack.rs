@@ -69,10 +69,6 @@ fn popa<const SIZE: usize>(cpu: &mut Cpu, _: &Instruction) -> Exec {
 }
 
 impl Cpu {
-    fn iopl(&self) -> u64 {
-        (self.sysflags & IOPL) >> 12
-    }
-
     /// PUSHF and POPF in virtual-8086 mode with IOPL below 3: whether the virtual interrupt flag stands in for IF, else #GP.
     fn virtual_if<const SIZE: usize>(&mut self) -> Exec<bool> {
         if self.sysflags & VM == 0 || self.iopl() == 3 {
@@ -111,7 +107,7 @@ fn popf<const SIZE: usize>(cpu: &mut Cpu, _: &Instruction) -> Exec {
         if cpu.cpl == 0 {
             change |= IOPL;
         }
-        if u64::from(cpu.cpl) <= cpu.iopl() {
+        if cpu.cpl <= cpu.iopl() {
             change |= IF;
         }
     }

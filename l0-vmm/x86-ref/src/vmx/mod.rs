@@ -2,6 +2,7 @@
 
 use crate::{
     Cpu, Profile,
+    boundary::Stage,
     event::Event,
     fault::{EptFault, Exception, Exec},
 };
@@ -148,12 +149,47 @@ impl Cpu {
         Err(self.unsupported("EPT"))
     }
 
-    /// What VMX has to say at an instruction boundary: true when it switched (VM exit).
-    pub(crate) fn vmx_boundary(&mut self) -> Exec<bool> {
+    /// What VMX has to say at an instruction boundary, at that place among its events: true when it switched (VM exit).
+    pub(crate) fn vmx_boundary(&mut self, at: Stage) -> Exec<bool> {
+        let _ = at;
         Ok(false)
     }
 
-    /// Whether an NMI or external interrupt exits instead of being delivered; if so the exit has been done.
+    /// Whether [`Cpu::vmx_boundary`] wants to be asked before the next instruction (monitor trap flag, windows).
+    pub(crate) fn vmx_attention(&self) -> bool {
+        false
+    }
+
+    /// Whether an external interrupt is looked at whatever RFLAGS.IF says ("external-interrupt exiting" in non-root
+    /// operation).
+    pub(crate) fn vmx_takes_interrupts(&self) -> bool {
+        false
+    }
+
+    /// Whether blocking by NMI does not hold up NMIs ("virtual NMIs" in non-root operation).
+    pub(crate) fn vmx_virtual_nmis(&self) -> bool {
+        false
+    }
+
+    /// Whether IRET leaves blocking by NMI as it is ("NMI exiting" without "virtual NMIs" in non-root operation).
+    pub(crate) fn vmx_iret_keeps_nmi_blocking(&self) -> bool {
+        false
+    }
+
+    /// What the guest reads as its TSC where the processor's is this value (TSC offsetting and scaling).
+    pub(crate) fn vmx_tsc(&self, tsc: u64) -> u64 {
+        tsc
+    }
+
+    /// Whether a control that enables this instruction in non-root operation is 0, so that it is invalid (#UD): RDTSCP and
+    /// RDPID, INVPCID, XSAVES and XRSTORS, the user wait instructions.
+    pub(crate) fn vmx_disables(&self, what: Intercept) -> bool {
+        let _ = what;
+        false
+    }
+
+    /// Whether an NMI or external interrupt exits instead of being delivered; if so the exit has been done. An external
+    /// interrupt stays in [`Cpu::intr_pending`] unless the exit acknowledges it; an NMI is taken off by the caller.
     pub(crate) fn interrupt_exits(&mut self, event: Event) -> Exec<bool> {
         let _ = event;
         Ok(false)
