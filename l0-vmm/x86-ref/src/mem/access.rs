@@ -1,0 +1,275 @@
+//! Reading and writing at linear addresses: the TLB, then page walk, page crossing and devices.
+
+use super::{Access, Mode, ram::PAGE};
+use crate::{
+    Cpu, Flow,
+    cpu::attention,
+    exec::operand::mask,
+    fault::{Exec, Why},
+};
+use x86_spec::{
+    cr::{cr0, rflags},
+    vector,
+};
+
+/// Bytes of one data breakpoint, by the encoding of its LEN field.
+const BREAKPOINT_BYTES: [u64; 4] = [1, 2, 8, 4];
+
+impl Cpu {
+    /// Mask of linear addresses: they have 32 bits outside 64-bit mode.
+    pub(crate) fn linear_mask(&self) -> u64 {
+        if self.long64() { u64::MAX } else { 0xffff_ffff }
+    }
+
+    /// Whether accesses need more than translation: alignment checks or data breakpoints.
+    pub(crate) fn accesses_watched(&self) -> bool {
+        self.data_breakpoints() || self.alignment_checked()
+    }
+
+    fn alignment_checked(&self) -> bool {
+        self.cpl == 3 && self.cr0 & cr0::AM != 0 && self.sysflags & rflags::AC != 0
+    }
+
+    fn data_breakpoints(&self) -> bool {
+        let control = self.dr[7];
+        (0..4).any(|n| control >> (2 * n) & 3 != 0 && control >> (16 + 4 * n) & 1 != 0)
+    }
+
+    /// Alignment check and data breakpoints of an explicit access.
+    #[cold]
+    fn watch(&mut self, linear: u64, size: u64, write: bool) -> Exec {
+        if self.alignment_checked() && size.is_power_of_two() && linear & (size - 1) != 0 {
+            return Err(self.fault(vector::AC, Some(0)));
+        }
+        let control = self.dr[7];
+        let mut met = 0;
+        for n in 0..4usize {
+            let enabled = control >> (2 * n) & 3 != 0;
+            let kind = control >> (16 + 4 * n) & 3;
+            // 1: data writes; 3: data reads and writes.
+            let applies = kind == 3 || kind == 1 && write;
+            let len = BREAKPOINT_BYTES[(control >> (18 + 4 * n) & 3) as usize];
+            let start = self.dr[n] & !(len - 1);
+            let apart = start.wrapping_add(len) <= linear || linear.wrapping_add(size) <= start;
+            if enabled && applies && !apart {
+                met |= 1 << n;
+            }
+        }
+        if met != 0 {
+            // Bit 12 of the pending debug exceptions: an enabled breakpoint was met.
+            self.pending_dbg |= met | 1 << 12;
+            self.attention_changed();
+        }
+        Ok(())
+    }
+
+    /// Reads 1, 2, 4 or 8 bytes at a linear address (zero-extended).
+    pub(crate) fn read_linear(&mut self, linear: u64, size: usize, mode: Mode) -> Exec<u64> {
+        match size {
+            1 => self.read_sized::<1>(linear, mode),
+            2 => self.read_sized::<2>(linear, mode),
+            4 => self.read_sized::<4>(linear, mode),
+            8 => self.read_sized::<8>(linear, mode),
+            _ => Err(self.unsupported("a memory operand of this size")),
+        }
+    }
+
+    /// The current TLB is the one for that mode.
+    #[inline(always)]
+    fn tlb_serves(&self, mode: Mode) -> bool {
+        mode == Mode::Data || self.cpl != 3
+    }
+
+    /// Reads `S` bytes (zero-extended).
+    #[inline]
+    pub(crate) fn read_sized<const S: usize>(&mut self, linear: u64, mode: Mode) -> Exec<u64> {
+        if mode == Mode::Data && self.watched {
+            self.watch(linear, S as u64, false)?;
+        }
+        if self.tlb_serves(mode)
+            && let Some(value) = self.mem.tlb.load::<S>(linear)
+        {
+            return Ok(value);
+        }
+        self.read_slow::<S>(linear, mode)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_slow<const S: usize>(&mut self, linear: u64, mode: Mode) -> Exec<u64> {
+        let first = self.translate(linear, Access::Read, mode)?;
+        let here = PAGE - linear % PAGE;
+        if here >= S as u64 {
+            return Ok(self.physical_load::<S>(first));
+        }
+        let second = self.translate(linear.wrapping_add(here) & self.linear_mask(), Access::Read, mode)?;
+        let mut value = 0;
+        for i in 0..S as u64 {
+            let at = if i < here { first + i } else { second + i - here };
+            value |= self.physical_load::<1>(at) << (8 * i);
+        }
+        Ok(value)
+    }
+
+    /// Reads RAM or a device.
+    fn physical_load<const S: usize>(&mut self, at: u64) -> u64 {
+        match self.mem.ram.load::<S>(at) {
+            Some(value) => value,
+            None => self.bus.borrow_mut().mmio_read(at, S as u8) & mask(S),
+        }
+    }
+
+    /// Writes RAM or a device. Writes to decoded code have been looked for before.
+    fn physical_store<const S: usize>(&mut self, at: u64, value: u64) {
+        if self.mem.ram.store::<S>(at, value) {
+            return;
+        }
+        let flow = self.bus.borrow_mut().mmio_write(at, S as u8, value & mask(S));
+        if flow == Flow::Stop {
+            self.attention |= attention::STOP;
+        }
+    }
+
+    /// Writes the low 1, 2, 4 or 8 bytes of `value` at a linear address. All or nothing.
+    pub(crate) fn write_linear(&mut self, linear: u64, size: usize, value: u64, mode: Mode) -> Exec {
+        match size {
+            1 => self.write_sized::<1>(linear, value, mode),
+            2 => self.write_sized::<2>(linear, value, mode),
+            4 => self.write_sized::<4>(linear, value, mode),
+            8 => self.write_sized::<8>(linear, value, mode),
+            _ => Err(self.unsupported("a memory operand of this size")),
+        }
+    }
+
+    /// Writes `S` bytes. All or nothing.
+    #[inline]
+    pub(crate) fn write_sized<const S: usize>(&mut self, linear: u64, value: u64, mode: Mode) -> Exec {
+        if mode == Mode::Data && self.watched {
+            self.watch(linear, S as u64, true)?;
+        }
+        if self.tlb_serves(mode) && self.mem.tlb.store::<S>(linear, value) {
+            return Ok(());
+        }
+        self.write_slow::<S>(linear, value, mode)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_slow<const S: usize>(&mut self, linear: u64, value: u64, mode: Mode) -> Exec {
+        let (first, second, here) = self.writable_places(linear, S as u64, mode)?;
+        if here >= S as u64 {
+            self.physical_store::<S>(first, value);
+            return Ok(());
+        }
+        for i in 0..S as u64 {
+            let at = if i < here { first + i } else { second + i - here };
+            self.physical_store::<1>(at, value >> (8 * i));
+        }
+        Ok(())
+    }
+
+    /// Physical addresses of up to a page of bytes that are to be written: of those on the first page, of those on the
+    /// second, and how many are on the first. Decoded code there stops the instruction.
+    fn writable_places(&mut self, linear: u64, size: u64, mode: Mode) -> Exec<(u64, u64, u64)> {
+        let here = PAGE - linear % PAGE;
+        let first = self.translate(linear, Access::Write, mode)?;
+        self.no_code(first, size.min(here))?;
+        let mut second = 0;
+        if here < size {
+            second = self.translate(linear.wrapping_add(here) & self.linear_mask(), Access::Write, mode)?;
+            self.no_code(second, size - here)?;
+        }
+        Ok((first, second, here))
+    }
+
+    fn no_code(&mut self, physical: u64, size: u64) -> Exec {
+        if self.mem.hits_code(physical, size) { Err(self.stop(Why::CodeWrite(physical))) } else { Ok(()) }
+    }
+
+    /// Checks that a write of `size` bytes would succeed, setting A and D as it would: for read-modify-write and for
+    /// instructions that must fault before they change anything.
+    pub(crate) fn probe_write(&mut self, linear: u64, size: usize, mode: Mode) -> Exec {
+        let hit = self.tlb_serves(mode)
+            && !self.watched
+            && match size {
+                1 => self.mem.tlb.slot::<1>(linear).is_some(),
+                2 => self.mem.tlb.slot::<2>(linear).is_some(),
+                4 => self.mem.tlb.slot::<4>(linear).is_some(),
+                8 => self.mem.tlb.slot::<8>(linear).is_some(),
+                _ => false,
+            };
+        if hit {
+            return Ok(());
+        }
+        if mode == Mode::Data && self.alignment_checked() {
+            self.watch(linear, size as u64, true)?;
+        }
+        let (mut at, mut left) = (linear, size as u64);
+        while left > 0 {
+            let part = left.min(PAGE);
+            self.writable_places(at, part, mode)?;
+            at = at.wrapping_add(part) & self.linear_mask();
+            left -= part;
+        }
+        Ok(())
+    }
+
+    /// Reads any number of bytes at a linear address.
+    pub(crate) fn read_linear_bytes(&mut self, linear: u64, to: &mut [u8], mode: Mode) -> Exec {
+        if mode == Mode::Data && self.data_breakpoints() {
+            self.watch(linear, to.len() as u64, false)?;
+        }
+        let mut at = linear;
+        let mut rest = to;
+        while !rest.is_empty() {
+            let here = ((PAGE - at % PAGE) as usize).min(rest.len());
+            let (part, after) = rest.split_at_mut(here);
+            let physical = self.translate(at, Access::Read, mode)?;
+            if !self.mem.ram.read(physical, part) {
+                for (i, byte) in part.iter_mut().enumerate() {
+                    *byte = self.physical_load::<1>(physical + i as u64) as u8;
+                }
+            }
+            at = at.wrapping_add(here as u64) & self.linear_mask();
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Writes any number of bytes at a linear address. All or nothing up to a page boundary.
+    pub(crate) fn write_linear_bytes(&mut self, linear: u64, from: &[u8], mode: Mode) -> Exec {
+        if mode == Mode::Data && self.data_breakpoints() {
+            self.watch(linear, from.len() as u64, true)?;
+        }
+        if from.len() as u64 <= PAGE {
+            // Both pages are looked at before the first byte changes.
+            let (first, second, here) = self.writable_places(linear, from.len() as u64, mode)?;
+            let (a, b) = from.split_at(from.len().min(here as usize));
+            self.physical_write_bytes(first, a);
+            self.physical_write_bytes(second, b);
+            return Ok(());
+        }
+        let mut at = linear;
+        for part in from.chunks(PAGE as usize) {
+            self.write_linear_bytes(at, part, mode)?;
+            at = at.wrapping_add(part.len() as u64) & self.linear_mask();
+        }
+        Ok(())
+    }
+
+    fn physical_write_bytes(&mut self, at: u64, from: &[u8]) {
+        if !self.mem.ram.write(at, from) {
+            for (i, byte) in from.iter().enumerate() {
+                self.physical_store::<1>(at + i as u64, u64::from(*byte));
+            }
+        }
+    }
+
+    /// Physical address of the instruction byte at a linear address.
+    pub(crate) fn fetch(&mut self, linear: u64) -> Exec<u64> {
+        match self.mem.tlb.executable(linear) {
+            Some(physical) => Ok(physical),
+            None => self.translate(linear, Access::Fetch, Mode::Data),
+        }
+    }
+}
