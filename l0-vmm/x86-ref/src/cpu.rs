@@ -2,7 +2,7 @@
 
 use crate::{
     Bus, Profile, State,
-    block::Code,
+    block::{Code, op::Out},
     exec::feature::Features,
     fault::Why,
     flags::{ARITH, Flags},
@@ -12,6 +12,7 @@ use crate::{
 };
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 use vm_memory::GuestMemoryMmap;
+use x86_spec::cr::rflags;
 
 /// Index of a segment register in [`Cpu::seg`]: the order of the encodings.
 pub(crate) mod seg {
@@ -36,6 +37,8 @@ pub(crate) mod gpr {
     pub const R11: usize = 11;
     /// Always zero: stands for "no base" and "no index" in decoded ops.
     pub const ZERO: usize = 16;
+    /// In a block of ops, the RIP of its first instruction: the base of RIP-relative operands.
+    pub const RIP: usize = 17;
 }
 
 /// A bit of [`Cpu::attention`]: why the run loop must look before the next instruction.
@@ -124,7 +127,7 @@ impl Default for Fpu {
 /// The processor.
 pub struct Cpu {
     // What ops touch comes first.
-    /// General-purpose registers; [`gpr::ZERO`] and up are constant zero.
+    /// General-purpose registers; then [`gpr::ZERO`] and, for ops, [`gpr::RIP`].
     pub(crate) r: [u64; 32],
     /// Instruction pointer. In a block of ops: that of the block's first instruction; precise everywhere else.
     pub(crate) rip: u64,
@@ -140,6 +143,14 @@ pub struct Cpu {
     pub(crate) mem: Mem,
     /// Why the last instruction stopped.
     pub(crate) why: Why,
+    /// How the last chain of ops came back.
+    pub(crate) out: Out,
+    /// What [`Cpu::budget`] was when [`Cpu::retired`] was last brought up to date.
+    pub(crate) slice: i64,
+    /// Instructions of the current block that have been counted but not executed; 0 between blocks.
+    pub(crate) ahead: i64,
+    /// Memory accesses need a look: alignment checks or data breakpoints.
+    pub(crate) watched: bool,
 
     /// RFLAGS without the arithmetic flags; bit 1 is set.
     pub(crate) sysflags: u64,
@@ -221,6 +232,10 @@ impl Cpu {
             seg_base: [0; 8],
             mem: Mem::new(memory)?,
             why: Why::None,
+            out: Out::Lookup,
+            slice: 0,
+            ahead: 0,
+            watched: false,
             sysflags: 2,
             seg: [Segment::default(); 6],
             ldtr: Segment::default(),
@@ -271,7 +286,11 @@ impl Cpu {
     /// Sets all of RFLAGS (reserved bits are forced). Does what follows from TF.
     pub(crate) fn set_rflags(&mut self, value: u64) {
         self.flags = Flags::from_bits(value);
+        let before = self.sysflags;
         self.sysflags = value & !ARITH & 0x3f_7fd7 | 2;
+        if (before ^ self.sysflags) & (rflags::VM | rflags::AC) != 0 {
+            self.mode_changed();
+        }
         self.attention_changed();
     }
 

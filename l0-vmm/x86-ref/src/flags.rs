@@ -144,12 +144,10 @@ pub(crate) mod unary {
     pub const NOT: u8 = 3;
 }
 
-/// A shift or rotation, in the numbers of the encoding.
+/// A shift or rotation, in the numbers of the encoding (those through CF are in `exec`).
 pub(crate) mod shift {
     pub const ROL: u8 = 0;
     pub const ROR: u8 = 1;
-    pub const RCL: u8 = 2;
-    pub const RCR: u8 = 3;
     pub const SHL: u8 = 4;
     pub const SHR: u8 = 5;
     pub const SAR: u8 = 7;
@@ -249,32 +247,11 @@ pub(crate) fn shifted<const O: u8, const S: usize>(a: u64, count: u64, before: F
             let result = cut::<S>(a >> n | a.checked_shl(bits - n).unwrap_or(0));
             patch(result, top(result), top(result) ^ next(result))
         }
-        _ => {
-            let n = n % (bits + 1);
-            if n == 0 {
-                return (a, before);
-            }
-            // One more bit: the carry flag on top.
-            let wide = u128::from(a) | u128::from(before.aux >> 63) << bits;
-            let left = if O == shift::RCL { n } else { bits + 1 - n };
-            let turned = wide << left | wide >> (bits + 1 - left);
-            let result = cut::<S>(turned as u64);
-            let cf = (turned >> bits) as u64 & 1;
-            let of = if O == shift::RCL { top(result) ^ cf } else { top(result) ^ next(result) };
-            patch(result, cf, of)
-        }
+        _ => (a, before),
     }
 }
 
 impl Flags {
-    /// Sets CF, and leaves the others.
-    #[inline(always)]
-    pub fn set_cf(&mut self, cf: bool) {
-        let of = u64::from(self.of());
-        let cf = u64::from(cf);
-        self.aux = self.aux & !CARRIES | cf << 63 | (cf ^ of) << 62;
-    }
-
     /// Condition `CC`, in the numbers of the encoding (0 O, 1 NO, 2 B ... 15 NLE).
     #[inline(always)]
     pub fn condition<const CC: u8>(self) -> bool {
@@ -342,11 +319,7 @@ mod tests {
                 // Upper bits of registers must not matter.
                 let (r, f) = binary::<O, 1>(u64::from(a) | 0xa5a5_ff00, u64::from(b) | 0x5aff_3300, before);
                 assert_eq!((r as u8, f.bits()), expected(O, a, b, cf), "{O} {a:#x} {b:#x} {cf}");
-                let (r, f) = binary::<O, 8>(
-                    u64::from(a) << 56,
-                    u64::from(b) << 56,
-                    Flags::default(),
-                );
+                let (r, f) = binary::<O, 8>(u64::from(a) << 56, u64::from(b) << 56, Flags::default());
                 if !cf {
                     let (er, eb) = expected(O, a, b, false);
                     let without = !(4 | 16);
@@ -390,8 +363,7 @@ mod tests {
                 shift::SAR => (v, c) = ((v as i8 >> 1) as u8, low),
                 shift::ROL => (v, c) = (v.rotate_left(1), top),
                 shift::ROR => (v, c) = (v.rotate_right(1), low),
-                shift::RCL => (v, c) = (v << 1 | u8::from(c), top),
-                _ => (v, c) = (v >> 1 | u8::from(c) << 7, low),
+                _ => {}
             }
         }
         (v, c)
@@ -411,7 +383,7 @@ mod tests {
                 if count == 1 {
                     let (top, next) = (r as u8 >> 7, r as u8 >> 6 & 1);
                     let of = match O {
-                        shift::SHL | shift::ROL | shift::RCL => (top != 0) != f.cf(),
+                        shift::SHL | shift::ROL => (top != 0) != f.cf(),
                         shift::SHR => a >> 7 != 0,
                         shift::SAR => false,
                         _ => top != next,
@@ -422,8 +394,6 @@ mod tests {
         }
         check::<{ shift::ROL }>();
         check::<{ shift::ROR }>();
-        check::<{ shift::RCL }>();
-        check::<{ shift::RCR }>();
         check::<{ shift::SHL }>();
         check::<{ shift::SHR }>();
         check::<{ shift::SAR }>();
@@ -434,18 +404,6 @@ mod tests {
         let f = Flags::default();
         assert_eq!(shifted::<{ shift::ROL }, 8>(1 << 63 | 1, 1, f).0, 3);
         assert_eq!(shifted::<{ shift::ROR }, 8>(3, 1, f).0, 1 << 63 | 1);
-        assert_eq!(shifted::<{ shift::RCL }, 8>(1 << 63, 1, Flags::from_bits(1)).0, 1);
-        assert_eq!(shifted::<{ shift::RCR }, 4>(1, 1, Flags::from_bits(1)).0, 1 << 31);
-        assert_eq!(shifted::<{ shift::RCL }, 2>(0x8001, 17, Flags::from_bits(1)).0, 0x8001);
         assert_eq!(shifted::<{ shift::ROL }, 4>(0x1234_5678, 32, f).0, 0x1234_5678);
-    }
-
-    #[test]
-    fn set_cf_leaves_the_others() {
-        for n in 0..1u64 << 12 {
-            let mut flags = Flags::from_bits(n & ARITH);
-            flags.set_cf(n & 1 == 0);
-            assert_eq!(flags.bits(), n & ARITH ^ 1);
-        }
     }
 }

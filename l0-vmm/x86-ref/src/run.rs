@@ -1,6 +1,12 @@
 //! The run loop.
 
-use crate::Cpu;
+use crate::{
+    Cpu,
+    block::{Code, op::Out},
+    boundary::{Next, STEP},
+    cpu::attention,
+    fault::{Exec, Why},
+};
 
 /// Why [`Cpu::run`] came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,21 +37,227 @@ pub struct Unsupported {
     pub bytes: Vec<u8>,
 }
 
-impl Cpu {
-    /// Time: instructions retired since the start.
-    pub(crate) fn now(&self) -> u64 {
-        self.retired
-    }
+/// How long a run goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// To the end of the budget.
+    Budget,
+    /// To the next place between instructions that is outside VMX non-root operation.
+    Root,
+}
 
+impl Cpu {
     /// Runs for at most `budget` instructions.
     pub fn run(&mut self, budget: u64) -> Stop {
-        let _ = budget;
-        Stop::Budget
+        self.go(budget, Until::Budget)
     }
 
     /// Executes one instruction, and if that entered VMX non-root operation, everything up to the next VM exit.
     pub fn step_root(&mut self, budget: u64) -> Stop {
-        let _ = budget;
-        Stop::Budget
+        self.go(budget, Until::Root)
+    }
+
+    /// Time: instructions retired since the start (and events taken, each of which counts one). Inside an instruction, those
+    /// before it.
+    pub(crate) fn now(&self) -> u64 {
+        self.retired.wrapping_add((self.slice - self.budget - self.ahead) as u64)
+    }
+
+    /// Brings [`Cpu::retired`] up to date, with the rest of the budget as the new slice.
+    fn settle(&mut self) {
+        self.retired = self.now();
+        self.slice = self.budget;
+    }
+
+    /// Settles, and gives the CPU instructions up to `end` or to the next time that VMX wants to look.
+    fn grant(&mut self, end: u64) {
+        self.settle();
+        let rest = end.saturating_sub(self.retired).min(i64::MAX as u64);
+        self.budget = match self.vmx_deadline() {
+            Some(deadline) if deadline < rest => deadline,
+            _ => rest,
+        } as i64;
+        self.slice = self.budget;
+    }
+
+    fn go(&mut self, budget: u64, until: Until) -> Stop {
+        let mut code = self.code.take().unwrap_or_default();
+        self.budget = self.slice;
+        let end = self.retired.saturating_add(budget);
+        let stop = self.turns(&mut code, end, until);
+        self.settle();
+        self.code = Some(code);
+        stop
+    }
+
+    fn turns(&mut self, code: &mut Code, end: u64, until: Until) -> Stop {
+        self.grant(end);
+        let mut first = true;
+        loop {
+            if self.budget <= 0 {
+                self.grant(end);
+                if self.retired >= end {
+                    return Stop::Budget;
+                }
+                if self.budget <= 0 {
+                    // Time is up for VMX, not for us.
+                    self.attention |= attention::VMX;
+                }
+            }
+            if until == Until::Root && !first && !self.vmx.non_root {
+                return Stop::Root;
+            }
+            if self.mem.stamp == 0 {
+                self.drop_dirty(code);
+            }
+            if self.attention != 0 {
+                match self.boundary() {
+                    Ok(Next::Go) => {}
+                    Ok(Next::Again) => {
+                        self.budget -= 1;
+                        first = false;
+                        self.grant(end);
+                        continue;
+                    }
+                    Ok(Next::Idle) => match self.idle(end) {
+                        Some(stop) => return stop,
+                        None => continue,
+                    },
+                    Ok(Next::Shutdown) => return Stop::Shutdown,
+                    Ok(Next::Stop) => return Stop::Bus,
+                    Err(_) => return self.cannot(),
+                }
+            }
+            let alone = until == Until::Root && !self.vmx.non_root;
+            let done = if self.attention & STEP != 0 || alone || self.must_step() {
+                self.single(code)
+            } else {
+                self.chained(code)
+            };
+            first = false;
+            if done.is_err()
+                && let Some(stop) = self.halted(code, end)
+            {
+                return stop;
+            }
+        }
+    }
+
+    /// The CPU is not active. Time passes until something that is timed happens; without that nothing ever will.
+    fn idle(&mut self, end: u64) -> Option<Stop> {
+        let Some(deadline) = self.vmx_deadline() else {
+            return Some(Stop::Halted);
+        };
+        self.settle();
+        let rest = end.saturating_sub(self.retired);
+        self.retired += deadline.min(rest);
+        self.grant(end);
+        if self.retired >= end {
+            return Some(Stop::Budget);
+        }
+        self.attention |= attention::VMX;
+        None
+    }
+
+    /// Whether the code segment's limit asks for single steps.
+    fn must_step(&self) -> bool {
+        self.mem.mode() & crate::block::mode::LIMITED != 0
+    }
+
+    /// Executes blocks.
+    fn chained(&mut self, code: &mut Code) -> Exec {
+        let mut number = self.lookup(code)?;
+        loop {
+            let block = code.block(number);
+            if block.count > self.budget {
+                return self.single(code);
+            }
+            self.budget -= block.count;
+            self.r[crate::cpu::gpr::RIP] = self.rip;
+            if let Some((op, rest)) = block.ops.split_first() {
+                (op.run)(self, code, op, rest);
+            }
+            if self.out == Out::Halted {
+                return Err(crate::fault::Halt);
+            }
+            if self.attention != 0 || self.budget <= 0 || self.mem.stamp == 0 || self.must_step() {
+                return Ok(());
+            }
+            let from = self.out;
+            number = self.lookup(code)?;
+            if let Out::Link { block, side } = from {
+                code.link(block, side, number);
+            }
+        }
+    }
+
+    /// Executes one instruction without decoded code.
+    fn single(&mut self, code: &mut Code) -> Exec {
+        self.step_begins();
+        loop {
+            match self.step() {
+                Ok(()) => {
+                    self.budget -= 1;
+                    self.step_ended();
+                    return Ok(());
+                }
+                Err(halt) => match self.why {
+                    Why::CodeWrite(physical) => self.drop_page(code, physical),
+                    Why::Again => {
+                        self.budget -= 1;
+                        self.step_ended();
+                        return Ok(());
+                    }
+                    _ => return Err(halt),
+                },
+            }
+        }
+    }
+
+    /// An instruction did not complete.
+    fn halted(&mut self, code: &mut Code, end: u64) -> Option<Stop> {
+        match self.why {
+            Why::CodeWrite(physical) => {
+                self.drop_page(code, physical);
+                return match self.single(code) {
+                    Ok(()) => None,
+                    Err(_) => self.halted(code, end),
+                };
+            }
+            Why::Again => {
+                self.budget -= 1;
+                return None;
+            }
+            Why::Unsupported(_) => return Some(self.cannot()),
+            Why::Exception(exception) => {
+                self.settle();
+                if self.raise(exception).is_err() {
+                    return Some(self.cannot());
+                }
+            }
+            Why::Ept(fault) => {
+                self.settle();
+                if self.ept_exit(fault).is_err() && self.why != Why::Switched {
+                    return Some(self.cannot());
+                }
+            }
+            Why::Switched => {}
+            Why::None | Why::Slow => {
+                self.why = Why::Unsupported("an instruction that stopped without saying why");
+                return Some(self.cannot());
+            }
+        }
+        // Every event costs one: a guest can make them for ever without completing an instruction.
+        self.budget -= 1;
+        self.grant(end);
+        None
+    }
+
+    fn cannot(&mut self) -> Stop {
+        let what = match self.why {
+            Why::Unsupported(what) => what.to_owned(),
+            other => format!("{other:?}"),
+        };
+        Stop::Unsupported(Unsupported { what, rip: self.rip, bytes: self.instruction_bytes() })
     }
 }

@@ -26,7 +26,7 @@ mod io;
 mod misc;
 pub(crate) mod msr;
 mod muldiv;
-mod operand;
+pub(crate) mod operand;
 mod random;
 mod reset;
 mod segment;

@@ -102,7 +102,8 @@ impl Cpu {
             let shift = 12 + 9 * (level - 1);
             let at = table + (guest >> shift & 511) * 8;
             let e = self.mem.ram.load::<8>(at).unwrap_or(u64::MAX);
-            let present = e & (READ | WRITE | EXECUTE) != 0 || ept.mode_based_execute && e & EXECUTE_USER != 0;
+            let present =
+                e & (READ | WRITE | EXECUTE) != 0 || ept.mode_based_execute && e & EXECUTE_USER != 0;
             if !present {
                 return Err(self.ept_violation(guest, purpose, structure, 0));
             }
@@ -201,6 +202,11 @@ impl Cpu {
                 }
             }
         }
-        self.stop(Why::Ept(EptFault { physical: guest, linear: p.linear, qualification: q, misconfig: false }))
+        self.stop(Why::Ept(EptFault {
+            physical: guest,
+            linear: p.linear,
+            qualification: q,
+            misconfig: false,
+        }))
     }
 }

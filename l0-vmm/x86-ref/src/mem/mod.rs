@@ -3,7 +3,10 @@
 mod access;
 pub(crate) mod ept;
 pub(crate) mod paging;
-#[allow(unsafe_code, reason = "guest memory is shared with devices and KVM: raw accesses, behind a safe interface")]
+#[allow(
+    unsafe_code,
+    reason = "guest memory is shared with devices and KVM: raw accesses, behind a safe interface"
+)]
 pub(crate) mod ram;
 mod tlb;
 

@@ -67,16 +67,11 @@ unsafe fn store<const S: usize>(at: *mut u8, value: u64) {
 
 impl Ram {
     pub fn new(memory: GuestMemoryMmap) -> Result<Self, NewCpuError> {
-        let mut regions = memory.iter();
-        let (base, len) = match (regions.next(), regions.next()) {
-            (Some(only), None) if only.start_addr().raw_value() == 0 => (only.as_ptr(), only.len()),
-            _ => {
-                let found: Vec<_> = memory
-                    .iter()
-                    .map(|r| format!("{:#x}+{:#x}", r.start_addr().raw_value(), r.len()))
-                    .collect();
-                return Err(NewCpuError::Memory(found.join(", ")));
-            }
+        let regions: Vec<_> =
+            memory.iter().map(|r| (r.start_addr().raw_value(), r.as_ptr(), r.len())).collect();
+        let &[(0, base, len)] = regions.as_slice() else {
+            let found: Vec<_> = regions.iter().map(|(at, _, len)| format!("{at:#x}+{len:#x}")).collect();
+            return Err(NewCpuError::Memory(found.join(", ")));
         };
         Ok(Self { base, len, _memory: memory })
     }
@@ -237,7 +232,8 @@ impl Tlb {
     #[inline(always)]
     pub fn slot<const S: usize>(&self, linear: u64) -> Option<Slot<'_, S>> {
         let entry = self.entry(linear);
-        (entry.write == Self::tag::<S>(linear)).then(|| Slot { at: Self::host(entry, linear), tlb: PhantomData })
+        (entry.write == Self::tag::<S>(linear))
+            .then(|| Slot { at: Self::host(entry, linear), tlb: PhantomData })
     }
 
     /// Physical address of a linear one on a page that is in here for execution.
