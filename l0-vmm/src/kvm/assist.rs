@@ -1,0 +1,117 @@
+//! The assist: VMX for L1 on a KVM that has none.
+//!
+//! L1's sensitive instructions are known by address. INT3 is planted over them; when the virtual processor gets to one,
+//! its state goes to a reference CPU over the same memory, which executes the instruction that was there, and after a VM
+//! entry all of L2 up to the next VM exit. Then the state goes back. It is the way of the first hypervisors for x86.
+
+use crate::{
+    engine::{EngineError, Job, Limit, Limits},
+    machine::Machine,
+    ram::Ram,
+    vcpu::VcpuExit,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use x86_ref::{Cpu, Profile, State, Stop};
+
+const INT3: u8 = 0xcc;
+/// Instructions of L2 between two looks at the clock.
+const SLICE: u64 = 4_000_000;
+
+/// The reference CPU beside KVM, and the planted instructions.
+pub(super) struct Assist {
+    cpu: Cpu,
+    ram: Ram,
+    /// Address and original byte, ascending.
+    planted: Vec<(u64, u8)>,
+    /// Assists so far.
+    pub count: u64,
+    /// Wall-clock time in them.
+    pub wall: Duration,
+}
+
+/// How an assist ended.
+pub(super) enum Assisted {
+    /// L1 goes on with this state.
+    Root(Box<State>),
+    /// The run ends.
+    End(VcpuExit),
+}
+
+impl Assist {
+    pub fn new(machine: &Machine, job: &Job, profile: &Arc<Profile>) -> Result<Self, EngineError> {
+        let cpu = Cpu::new(Arc::clone(profile), machine.ram.memory().clone(), machine.devices.clone())?;
+        let ram = machine.ram.clone();
+        let planted = job.l1.sensitive.iter().filter_map(|&at| Some((at, ram.byte(at)?))).collect();
+        let assist = Self { cpu, ram, planted, count: 0, wall: Duration::ZERO };
+        assist.plant();
+        Ok(assist)
+    }
+
+    /// The reference CPU's state, with what KVM does not keep.
+    pub fn cpu(&mut self) -> &mut Cpu {
+        &mut self.cpu
+    }
+
+    /// Whether an INT3 is planted there.
+    pub fn is_planted(&self, address: u64) -> bool {
+        self.planted.binary_search_by_key(&address, |p| p.0).is_ok()
+    }
+
+    fn plant(&self) {
+        for &(at, _) in &self.planted {
+            // The address was read from before.
+            let _ = self.ram.write(at, &[INT3]);
+        }
+    }
+
+    fn restore(&self) {
+        for &(at, original) in &self.planted {
+            // What the guest has written there since is its own.
+            if self.ram.byte(at) == Some(INT3) {
+                let _ = self.ram.write(at, &[original]);
+            }
+        }
+    }
+
+    /// Executes the instruction at the state's RIP, and after a VM entry all of L2 up to the next VM exit.
+    pub fn step(&mut self, state: &State, limits: &Limits, deadline: Option<Instant>) -> Assisted {
+        let start = Instant::now();
+        self.restore();
+        self.cpu.set_state(state);
+        self.cpu.memory_changed();
+        let end = self.step_to_root(limits, deadline);
+        self.plant();
+        self.count += 1;
+        self.wall += start.elapsed();
+        match end {
+            Some(exit) => Assisted::End(exit),
+            None => Assisted::Root(Box::new(self.cpu.state())),
+        }
+    }
+
+    /// `None`: the CPU is in VMX root operation.
+    fn step_to_root(&mut self, limits: &Limits, deadline: Option<Instant>) -> Option<VcpuExit> {
+        loop {
+            let left = limits.instructions.saturating_sub(self.cpu.retired());
+            if left == 0 {
+                return Some(VcpuExit::Budget(Limit::Instructions(limits.instructions)));
+            }
+            match self.cpu.step_root(left.min(SLICE)) {
+                Stop::Root => return None,
+                Stop::Bus => return Some(VcpuExit::Device),
+                Stop::Budget => {}
+                Stop::Shutdown => return Some(VcpuExit::Shutdown),
+                Stop::Halted => return Some(VcpuExit::Halted { rip: self.cpu.state().rip }),
+                Stop::Unsupported(u) => {
+                    return Some(VcpuExit::Unsupported { what: u.what, rip: u.rip, bytes: u.bytes });
+                }
+            }
+            if deadline.is_some_and(|d| Instant::now() >= d) {
+                return Some(VcpuExit::Budget(Limit::Wall(limits.wall)));
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! A virtual processor of KVM.
+#![allow(unsafe_code, reason = "KVM is given memory by address, and the run page is a union that the exit reason selects")]
+
+use super::{
+    assist::{Assist, Assisted},
+    cpuid, state,
+    watchdog::Watchdog,
+};
+use crate::{
+    devices::Devices,
+    engine::{EngineError, Job, L0What, Limit, Limits, Stats},
+    machine::Machine,
+    ram::Ram,
+    vcpu::{Vcpu, VcpuExit},
+};
+use kvm_bindings::{
+    KVM_EXIT_IO_IN, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_SW_BP, KVM_INTERNAL_ERROR_EMULATION, Msrs, kvm_debugregs,
+    kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_userspace_memory_region,
+};
+use kvm_ioctls::{Kvm, VcpuExit as KvmExit, VcpuFd, VmFd};
+use rig_abi::layout::RAM_SIZE;
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
+use vm_memory::{GuestAddress, GuestMemoryBackend};
+use x86_ref::{Bus, Flow, Profile, State};
+use x86_spec::msr;
+
+/// What a virtual processor is made from.
+pub(crate) struct Setup<'a> {
+    pub kvm: &'a Kvm,
+    /// The profile without what KVM does not offer.
+    pub narrow: &'a Profile,
+    /// The profile as L1 sees it.
+    pub profile: &'a Arc<Profile>,
+    /// Whether the reference CPU does L1's VMX.
+    pub assisted: bool,
+}
+
+/// The virtual processor. Fields are dropped in this order.
+pub(crate) struct KvmVcpu {
+    watchdog: Option<(Watchdog, Option<Instant>)>,
+    vcpu: VcpuFd,
+    _vm: VmFd,
+    assist: Option<Assist>,
+    ram: Ram,
+    devices: Rc<RefCell<Devices>>,
+    /// Bits of CR4 that KVM would refuse.
+    hidden_cr4: u64,
+    /// The value of these bits.
+    cr4_kept: u64,
+}
+
+fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> EngineError {
+    move |source| EngineError::Kvm { call, source }
+}
+
+/// An exit, copied out of the run page.
+enum Exit {
+    Done,
+    Interrupted,
+    Halted,
+    Shutdown,
+    Debug { pc: u64 },
+    Internal { suberror: u32, data: Vec<u64> },
+    Other(String),
+}
+
+impl KvmVcpu {
+    pub fn new(setup: &Setup<'_>, machine: &Machine, job: &Job) -> Result<Self, EngineError> {
+        let vm = setup.kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
+        let region = kvm_userspace_memory_region {
+            slot: 0,
+            flags: 0,
+            guest_phys_addr: 0,
+            memory_size: RAM_SIZE,
+            userspace_addr: host_address(&machine.ram)?,
+        };
+        // SAFETY: the memory is mapped for longer than the virtual machine lives: `ram` is dropped after `_vm`.
+        unsafe { vm.set_user_memory_region(region) }.map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
+        let vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        let too_many = || EngineError::Kvm { call: "table for KVM_SET_CPUID2", source: kvm_ioctls::Error::new(libc::E2BIG) };
+        let table = cpuid::table(setup.narrow, !setup.assisted).ok_or_else(too_many)?;
+        vcpu.set_cpuid2(&table).map_err(failed("KVM_SET_CPUID2"))?;
+        let assist = if setup.assisted {
+            let debug = kvm_guest_debug {
+                control: KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP,
+                ..kvm_guest_debug::default()
+            };
+            vcpu.set_guest_debug(&debug).map_err(failed("KVM_SET_GUEST_DEBUG"))?;
+            Some(Assist::new(machine, job, setup.profile)?)
+        } else {
+            enable_vmx(&vcpu)?;
+            None
+        };
+        Ok(Self {
+            watchdog: None,
+            vcpu,
+            _vm: vm,
+            assist,
+            ram: machine.ram.clone(),
+            devices: Rc::clone(&machine.devices),
+            hidden_cr4: cpuid::hidden_cr4(setup.narrow, !setup.assisted),
+            cr4_kept: 0,
+        })
+    }
+
+    fn regs(&self) -> Result<kvm_regs, EngineError> {
+        self.vcpu.get_regs().map_err(failed("KVM_GET_REGS"))
+    }
+
+    fn sregs(&self) -> Result<kvm_sregs, EngineError> {
+        self.vcpu.get_sregs().map_err(failed("KVM_GET_SREGS"))
+    }
+
+    fn debugregs(&self) -> Result<kvm_debugregs, EngineError> {
+        self.vcpu.get_debug_regs().map_err(failed("KVM_GET_DEBUGREGS"))
+    }
+
+    /// Enters the guest once and lets the devices answer.
+    fn enter(&mut self) -> Result<Exit, EngineError> {
+        let exit = match self.vcpu.run() {
+            Ok(exit) => exit,
+            Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => return Ok(Exit::Interrupted),
+            Err(e) => return Ok(Exit::Other(format!("KVM_RUN: {e}"))),
+        };
+        let mut devices = self.devices.borrow_mut();
+        devices.exits += 1;
+        Ok(match exit {
+            KvmExit::IoOut(..) | KvmExit::IoIn(..) => {
+                io(self.vcpu.get_kvm_run(), &mut devices);
+                Exit::Done
+            }
+            KvmExit::MmioRead(address, data) => {
+                let value = devices.mmio_read(address, data.len() as u8).to_le_bytes();
+                for (to, from) in data.iter_mut().zip(value) {
+                    *to = from;
+                }
+                Exit::Done
+            }
+            KvmExit::MmioWrite(address, data) => {
+                let mut value = [0; 8];
+                for (to, from) in value.iter_mut().zip(data) {
+                    *to = *from;
+                }
+                devices.mmio_write(address, data.len() as u8, u64::from_le_bytes(value));
+                Exit::Done
+            }
+            KvmExit::Hlt => Exit::Halted,
+            KvmExit::Shutdown => Exit::Shutdown,
+            KvmExit::Intr => Exit::Interrupted,
+            KvmExit::Debug(arch) => Exit::Debug { pc: arch.pc },
+            KvmExit::InternalError => {
+                // SAFETY: the exit reason says that `internal` is the member in use.
+                let internal = unsafe { self.vcpu.get_kvm_run().__bindgen_anon_1.internal };
+                let data = internal.data.get(..internal.ndata as usize).unwrap_or(&internal.data).to_vec();
+                Exit::Internal { suberror: internal.suberror, data }
+            }
+            KvmExit::FailEntry(reason, cpu) => {
+                Exit::Other(format!("KVM_EXIT_FAIL_ENTRY: hardware reason {reason:#x} on CPU {cpu}"))
+            }
+            other => Exit::Other(format!("exit that this machine does not know: {other:?}")),
+        })
+    }
+
+    /// An instruction that KVM cannot execute, or a planted one.
+    fn assist(&mut self, limits: &Limits, why: Option<String>) -> Result<Option<VcpuExit>, EngineError> {
+        let (regs, sregs, debugregs) = (self.regs()?, self.sregs()?, self.debugregs()?);
+        let before = state::from_kvm(&regs, &sregs, &debugregs, self.cr4_kept);
+        let deadline = self.watchdog.as_ref().and_then(|w| w.1);
+        let Some(assist) = &mut self.assist else { return Ok(None) };
+        {
+            let mut devices = self.devices.borrow_mut();
+            devices.note(Some(before.rip), why.map_or(L0What::Assist, L0What::Note));
+        }
+        match assist.step(&before, limits, deadline) {
+            Assisted::Root(after) => {
+                self.cr4_kept = after.cr4 & self.hidden_cr4;
+                self.vcpu.set_regs(&state::to_regs(&after)).map_err(failed("KVM_SET_REGS"))?;
+                let new = state::to_sregs(&after, &sregs, self.hidden_cr4);
+                if new != sregs {
+                    self.vcpu.set_sregs(&new).map_err(failed("KVM_SET_SREGS"))?;
+                }
+                if after.dr != before.dr {
+                    let debugregs = state::to_debugregs(&after);
+                    self.vcpu.set_debug_regs(&debugregs).map_err(failed("KVM_SET_DEBUGREGS"))?;
+                }
+                Ok(None)
+            }
+            Assisted::End(exit) => Ok(Some(exit)),
+        }
+    }
+
+    fn internal(&mut self, suberror: u32, data: &[u64], limits: &Limits) -> Result<Option<VcpuExit>, EngineError> {
+        let rip = self.regs()?.rip;
+        let emulation = suberror == KVM_INTERNAL_ERROR_EMULATION;
+        if emulation && let Some(assist) = &self.assist {
+            let planted = assist.is_planted(rip);
+            let bytes = instruction_bytes(data).unwrap_or_else(|| self.ram.bytes(rip, 15));
+            let why = (!planted).then(|| format!("KVM cannot emulate {bytes:02x?}"));
+            return self.assist(limits, why);
+        }
+        let words: Vec<String> = data.iter().map(|d| format!("{d:#x}")).collect();
+        let bytes = self.ram.bytes(rip, 15);
+        Ok(Some(VcpuExit::Fault(format!(
+            "KVM_EXIT_INTERNAL_ERROR: suberror {suberror}, data [{}], at {rip:#x} (bytes {bytes:02x?})",
+            words.join(", ")
+        ))))
+    }
+}
+
+impl Vcpu for KvmVcpu {
+    fn set_state(&mut self, state: &State) -> Result<(), EngineError> {
+        self.cr4_kept = state.cr4 & self.hidden_cr4;
+        let sregs = state::to_sregs(state, &self.sregs()?, self.hidden_cr4);
+        self.vcpu.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
+        self.vcpu.set_regs(&state::to_regs(state)).map_err(failed("KVM_SET_REGS"))?;
+        self.vcpu.set_debug_regs(&state::to_debugregs(state)).map_err(failed("KVM_SET_DEBUGREGS"))
+    }
+
+    fn state(&mut self) -> Result<State, EngineError> {
+        Ok(state::from_kvm(&self.regs()?, &self.sregs()?, &self.debugregs()?, self.cr4_kept))
+    }
+
+    fn run(&mut self, limits: &Limits) -> Result<VcpuExit, EngineError> {
+        if self.watchdog.is_none() {
+            let dog = Watchdog::new(limits.wall).map_err(EngineError::Watchdog)?;
+            self.watchdog = Some((dog, Instant::now().checked_add(limits.wall)));
+        }
+        loop {
+            if self.watchdog.as_ref().is_some_and(|w| w.0.expired()) {
+                return Ok(VcpuExit::Budget(Limit::Wall(limits.wall)));
+            }
+            let end = match self.enter()? {
+                Exit::Done => {
+                    let devices = self.devices.borrow();
+                    (devices.exit.is_some() || devices.exhausted().is_some()).then_some(VcpuExit::Device)
+                }
+                Exit::Interrupted => None,
+                Exit::Halted => Some(VcpuExit::Halted { rip: self.regs()?.rip }),
+                Exit::Shutdown => Some(VcpuExit::Shutdown),
+                Exit::Debug { pc } if self.assist.is_some() => {
+                    // Of an INT3 that L1 has itself, RIP may be behind it already: the reference CPU executes it.
+                    let mut regs = self.regs()?;
+                    if regs.rip != pc {
+                        regs.rip = pc;
+                        self.vcpu.set_regs(&regs).map_err(failed("KVM_SET_REGS"))?;
+                    }
+                    self.assist(limits, None)?
+                }
+                Exit::Debug { pc } => Some(VcpuExit::Fault(format!("KVM_EXIT_DEBUG at {pc:#x}, which nobody asked for"))),
+                Exit::Internal { suberror, data } => self.internal(suberror, &data, limits)?,
+                Exit::Other(text) => Some(VcpuExit::Fault(text)),
+            };
+            if let Some(end) = end {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let assist = self.assist.as_ref();
+        Stats {
+            assists: assist.map_or(0, |a| a.count),
+            assist_wall: assist.map_or_else(Default::default, |a| a.wall),
+            ..Stats::default()
+        }
+    }
+}
+
+/// Where the machine's memory is in this process.
+fn host_address(ram: &Ram) -> Result<u64, EngineError> {
+    let address = ram.memory().get_host_address(GuestAddress(0));
+    address.map(|a| a as u64).map_err(|_| failed("address of the memory")(kvm_ioctls::Error::new(libc::EFAULT)))
+}
+
+/// What firmware does: VMX may be turned on, and that cannot be changed any more.
+fn enable_vmx(vcpu: &VcpuFd) -> Result<(), EngineError> {
+    const LOCKED: u64 = 1 << 0;
+    const VMXON_OUTSIDE_SMX: u64 = 1 << 2;
+    let data = LOCKED | VMXON_OUTSIDE_SMX;
+    let entry = kvm_msr_entry { index: msr::IA32_FEATURE_CONTROL, data, ..kvm_msr_entry::default() };
+    let refused = |errno| failed("KVM_SET_MSRS of IA32_FEATURE_CONTROL")(kvm_ioctls::Error::new(errno));
+    let msrs = Msrs::from_entries(&[entry]).map_err(|_| refused(libc::ENOMEM))?;
+    match vcpu.set_msrs(&msrs) {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(refused(libc::EINVAL)),
+        Err(e) => Err(failed("KVM_SET_MSRS of IA32_FEATURE_CONTROL")(e)),
+    }
+}
+
+/// Lets the devices answer an access to a port; a string instruction may have several in one exit.
+fn io(run: &mut kvm_run, devices: &mut Devices) {
+    // SAFETY: the exit reason says that `io` is the member in use.
+    let io = unsafe { run.__bindgen_anon_1.io };
+    let len = usize::from(io.size) * io.count as usize;
+    let start = std::ptr::from_mut(run).cast::<u8>();
+    // SAFETY: the kernel put that many bytes at that offset of the run page, all of which is mapped.
+    let data = unsafe { std::slice::from_raw_parts_mut(start.add(io.data_offset as usize), len) };
+    for item in data.chunks_exact_mut(usize::from(io.size).max(1)) {
+        if u32::from(io.direction) == KVM_EXIT_IO_IN {
+            let value = devices.io_in(io.port, io.size).to_le_bytes();
+            for (to, from) in item.iter_mut().zip(value) {
+                *to = from;
+            }
+        } else {
+            let mut value = [0; 4];
+            for (to, from) in value.iter_mut().zip(&*item) {
+                *to = *from;
+            }
+            if devices.io_out(io.port, io.size, u32::from_le_bytes(value)) == Flow::Stop {
+                break;
+            }
+        }
+    }
+}
+
+/// The instruction's bytes, from the data of an emulation failure.
+fn instruction_bytes(data: &[u64]) -> Option<Vec<u8>> {
+    const HAS_BYTES: u64 = 1;
+    let (flags, rest) = data.split_first()?;
+    if flags & HAS_BYTES == 0 {
+        return None;
+    }
+    let bytes: Vec<u8> = rest.iter().flat_map(|d| d.to_le_bytes()).collect();
+    let (size, bytes) = bytes.split_first()?;
+    bytes.get(..usize::from(*size)).map(<[u8]>::to_vec)
+}
