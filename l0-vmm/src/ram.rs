@@ -1,7 +1,7 @@
 //! The machine's memory.
 
 use rig_abi::layout::RAM_SIZE;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// There is no memory for the machine.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +35,11 @@ impl Ram {
         self.memory.read_slice(to, GuestAddress(address)).is_ok()
     }
 
-    /// Writes all of `from`; false if some of that is no memory.
+    /// Writes all of `from`; false, and nothing is written, if some of that is no memory.
     #[must_use]
     pub fn write(&self, address: u64, from: &[u8]) -> bool {
-        self.memory.write_slice(from, GuestAddress(address)).is_ok()
+        let at = GuestAddress(address);
+        self.memory.check_range(at, from.len()) && self.memory.write_slice(from, at).is_ok()
     }
 
     /// Reads one byte.

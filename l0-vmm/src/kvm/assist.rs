@@ -50,11 +50,6 @@ impl Assist {
         Ok(assist)
     }
 
-    /// The reference CPU's state, with what KVM does not keep.
-    pub fn cpu(&mut self) -> &mut Cpu {
-        &mut self.cpu
-    }
-
     /// Whether an INT3 is planted there.
     pub fn is_planted(&self, address: u64) -> bool {
         self.planted.binary_search_by_key(&address, |p| p.0).is_ok()
@@ -81,7 +76,6 @@ impl Assist {
         let start = Instant::now();
         self.restore();
         self.cpu.set_state(state);
-        self.cpu.memory_changed();
         let end = self.step_to_root(limits, deadline);
         self.plant();
         self.count += 1;

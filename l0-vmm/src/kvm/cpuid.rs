@@ -2,7 +2,9 @@
 
 use super::probe::NestedKvm;
 use crate::profile::{self, features};
-use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_cpuid_entry2, kvm_msr_entry};
+use kvm_bindings::{
+    CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_cpuid_entry2, kvm_msr_entry,
+};
 use kvm_ioctls::Kvm;
 use x86_ref::{CpuidLeaf, Profile};
 use x86_spec::{

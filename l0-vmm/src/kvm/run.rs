@@ -1,5 +1,8 @@
 //! A virtual processor of KVM.
-#![allow(unsafe_code, reason = "KVM is given memory by address, and the run page is a union that the exit reason selects")]
+#![allow(
+    unsafe_code,
+    reason = "KVM is given memory by address, and the run page is a union that the exit reason selects"
+)]
 
 use super::{
     assist::{Assist, Assisted},
@@ -14,8 +17,8 @@ use crate::{
     vcpu::{Vcpu, VcpuExit},
 };
 use kvm_bindings::{
-    KVM_EXIT_IO_IN, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_SW_BP, KVM_INTERNAL_ERROR_EMULATION, Msrs, kvm_debugregs,
-    kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_userspace_memory_region,
+    KVM_EXIT_IO_IN, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_SW_BP, KVM_INTERNAL_ERROR_EMULATION, Msrs,
+    kvm_debugregs, kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Kvm, VcpuExit as KvmExit, VcpuFd, VmFd};
 use rig_abi::layout::RAM_SIZE;
@@ -77,7 +80,10 @@ impl KvmVcpu {
         // SAFETY: the memory is mapped for longer than the virtual machine lives: `ram` is dropped after `_vm`.
         unsafe { vm.set_user_memory_region(region) }.map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
         let vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
-        let too_many = || EngineError::Kvm { call: "table for KVM_SET_CPUID2", source: kvm_ioctls::Error::new(libc::E2BIG) };
+        let too_many = || EngineError::Kvm {
+            call: "table for KVM_SET_CPUID2",
+            source: kvm_ioctls::Error::new(libc::E2BIG),
+        };
         let table = cpuid::table(setup.narrow, !setup.assisted).ok_or_else(too_many)?;
         vcpu.set_cpuid2(&table).map_err(failed("KVM_SET_CPUID2"))?;
         let assist = if setup.assisted {
@@ -189,7 +195,12 @@ impl KvmVcpu {
         }
     }
 
-    fn internal(&mut self, suberror: u32, data: &[u64], limits: &Limits) -> Result<Option<VcpuExit>, EngineError> {
+    fn internal(
+        &mut self,
+        suberror: u32,
+        data: &[u64],
+        limits: &Limits,
+    ) -> Result<Option<VcpuExit>, EngineError> {
         let rip = self.regs()?.rip;
         let emulation = suberror == KVM_INTERNAL_ERROR_EMULATION;
         if emulation && let Some(assist) = &self.assist {
@@ -246,7 +257,9 @@ impl Vcpu for KvmVcpu {
                     }
                     self.assist(limits, None)?
                 }
-                Exit::Debug { pc } => Some(VcpuExit::Fault(format!("KVM_EXIT_DEBUG at {pc:#x}, which nobody asked for"))),
+                Exit::Debug { pc } => {
+                    Some(VcpuExit::Fault(format!("KVM_EXIT_DEBUG at {pc:#x}, which nobody asked for")))
+                }
                 Exit::Internal { suberror, data } => self.internal(suberror, &data, limits)?,
                 Exit::Other(text) => Some(VcpuExit::Fault(text)),
             };
@@ -269,7 +282,9 @@ impl Vcpu for KvmVcpu {
 /// Where the machine's memory is in this process.
 fn host_address(ram: &Ram) -> Result<u64, EngineError> {
     let address = ram.memory().get_host_address(GuestAddress(0));
-    address.map(|a| a as u64).map_err(|_| failed("address of the memory")(kvm_ioctls::Error::new(libc::EFAULT)))
+    address
+        .map(|a| a as u64)
+        .map_err(|_| failed("address of the memory")(kvm_ioctls::Error::new(libc::EFAULT)))
 }
 
 /// What firmware does: VMX may be turned on, and that cannot be changed any more.

@@ -30,8 +30,11 @@ impl Watchdog {
     /// Interrupts system calls of this thread from `limit` after now on, until it is dropped.
     pub fn new(limit: Duration) -> io::Result<Self> {
         install_handler()?;
-        let shared =
-            Arc::new(Shared { done: Mutex::new(false), wake: Condvar::new(), expired: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            done: Mutex::new(false),
+            wake: Condvar::new(),
+            expired: AtomicBool::new(false),
+        });
         // SAFETY: it only reads.
         let target = unsafe { libc::pthread_self() };
         let deadline = Instant::now().checked_add(limit);
