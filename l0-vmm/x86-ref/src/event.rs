@@ -535,7 +535,8 @@ impl Cpu {
     /// "Instruction-Breakpoint Exception Condition".
     fn saved_flags(&self, event: Event) -> u64 {
         let fault = event.kind == EventKind::HardwareException
-            && !matches!(event.vector, vector::DB | vector::DF | vector::MC);
+            && !matches!(event.vector, vector::DB | vector::DF | vector::MC)
+            && !self.vmx_injects(&event);
         self.rflags() | if fault { rflags::RF } else { 0 }
     }
 }

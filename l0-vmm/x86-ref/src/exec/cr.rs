@@ -123,8 +123,7 @@ fn write(cpu: &mut Cpu, insn: &Instruction) -> Exec {
             if value >> 4 != 0 {
                 return Err(cpu.gp(0));
             }
-            cpu.cr8 = value;
-            cpu.attention_changed();
+            cpu.write_cr8(value);
             Ok(())
         }
     }
@@ -144,7 +143,7 @@ fn read(cpu: &mut Cpu, insn: &Instruction) -> Exec {
         0 | 4 => cpu.cr_view(number),
         2 => cpu.cr2,
         3 => cpu.cr3,
-        _ => cpu.cr8,
+        _ => cpu.cr8_view(),
     };
     cpu.set_reg(insn.op0_register(), value);
     Ok(())

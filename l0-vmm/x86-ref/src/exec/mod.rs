@@ -96,6 +96,7 @@ fn system(insn: &Instruction) -> Option<Handler> {
         .or_else(|| xcr::find(insn))
         .or_else(|| cache::find(insn))
         .or_else(|| random::find(insn))
+        .or_else(|| crate::vmx::find(insn))
 }
 
 /// How an instruction that is not hot ends.

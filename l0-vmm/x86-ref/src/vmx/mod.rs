@@ -1,208 +1,196 @@
 //! VMX: the virtual-machine extensions.
+//!
+//! `insn` the VMX instructions, `access` VMREAD and VMWRITE, `vmcs` the current VMCS, `checks` the rules of VM entry, `entry`
+//! VM entry, `guest` and `host` the loading and saving of the two states, `exit` VM exit, `msrs` the MSR lists, `intercept`
+//! what instructions exit, `faults` what exceptions and EPT faults exit, `windows` what happens between instructions.
 
-use crate::{
-    Cpu, Profile,
-    boundary::Stage,
-    event::Event,
-    fault::{EptFault, Exception, Exec},
+mod access;
+mod apic;
+mod bitmaps;
+mod checks;
+mod entry;
+mod ept;
+mod exit;
+mod faults;
+mod guest;
+mod host;
+mod info;
+mod insn;
+mod intercept;
+mod msrs;
+mod vmcs;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use insn::find;
+pub(crate) use intercept::Intercept;
+
+use crate::{Cpu, Profile, event::Event};
+use vmcs::Vmcs;
+use windows::Windows;
+use x86_spec::{
+    cr,
+    vmx::{
+        controls::{Proc, Proc2, Word},
+        field::{Field, Values},
+        rules::Rule,
+    },
 };
-use iced_x86::Instruction;
+
+/// No VMCS pointer: what VMXON leaves and VMPTRST stores.
+const NO_POINTER: u64 = u64::MAX;
 
 /// State of the virtual-machine extensions.
-#[derive(Default)]
 pub(crate) struct Vmx {
     /// In VMX operation, root or non-root.
     pub on: bool,
     /// In VMX non-root operation.
     pub non_root: bool,
+    /// The VMXON pointer.
+    vmxon: u64,
+    /// The current VMCS.
+    vmcs: Vmcs,
+    /// The controls that the guest runs under. Zero outside of non-root operation, so that a test of one bit is enough.
+    ctl: Controls,
+    /// What is waited for between instructions.
+    windows: Windows,
+    /// Which VM-entry rules have to be looked at again.
+    checks: checks::Checks,
+    /// The event that VM entry injects, while it is being delivered.
+    injecting: Option<Event>,
+    /// The control registers under which address spaces were used last.
+    spaces: ept::Spaces,
+    /// The guest has a VPID: VM entry and VM exit keep translations.
+    keeps_translations: bool,
+    /// The rule that the last failing VM entry broke.
+    failed: Option<&'static Rule>,
 }
 
-/// Something in an instruction that VMX non-root operation may turn into a VM exit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Intercept {
-    Cpuid,
-    Hlt,
-    Invd,
-    Wbinvd,
-    Invlpg {
-        linear: u64,
-    },
-    Invpcid,
-    Rdpmc,
-    Rdtsc,
-    Rdtscp,
-    Rdrand,
-    Rdseed,
-    Rsm,
-    Getsec,
-    Monitor,
-    Mwait,
-    Pause,
-    Xsetbv,
-    Rdmsr {
-        index: u32,
-    },
-    Wrmsr {
-        index: u32,
-    },
-    /// IN, OUT, INS, OUTS. `linear`: linear address of the string operand.
-    Io {
-        port: u16,
-        size: u8,
-        input: bool,
-        string: bool,
-        rep: bool,
-        immediate: bool,
-        linear: u64,
-    },
-    /// MOV from a control register; reading CR0 and CR4 goes on with [`Cpu::cr_view`].
-    ReadCr {
-        cr: u8,
-        gpr: u8,
-    },
-    /// MOV to a control register with that value; if it does not exit, go on with what [`Cpu::cr_merge`] makes of it.
-    WriteCr {
-        cr: u8,
-        gpr: u8,
-        value: u64,
-    },
-    Clts,
-    /// LMSW; `linear`: address of a memory operand.
-    Lmsw {
-        source: u16,
-        linear: Option<u64>,
-    },
-    MovDr {
-        dr: u8,
-        write: bool,
-        gpr: u8,
-    },
-    /// LGDT, LIDT, SGDT, SIDT, LLDT, LTR, SLDT, STR.
-    DescriptorTable,
-    TaskSwitch {
-        selector: u16,
-        source: u8,
-    },
-    /// XSAVES, XRSTORS with the features asked for (RFBM).
-    Xsaves {
-        mask: u64,
-    },
-    Xrstors {
-        mask: u64,
-    },
-    /// LOADIWKEY, TPAUSE, UMWAIT, ENCLS, PCONFIG and others that have only a control of their own.
-    Other {
-        reason: u16,
-    },
+/// The control words in effect: a word that is not activated is zero.
+#[derive(Clone, Copy, Debug, Default)]
+struct Controls {
+    pin: u64,
+    proc: u64,
+    proc2: u64,
+    proc3: u64,
+    exit: u64,
+    entry: u64,
+}
+
+impl Controls {
+    /// The control words of a VMCS.
+    fn of(v: &Values) -> Self {
+        let proc = v[Field::CPU_BASED_VM_EXEC_CONTROL];
+        let active = |bit, word: Word| if proc & bit != 0 { v[word.field()] } else { 0 };
+        Self {
+            pin: v[Field::PIN_BASED_VM_EXEC_CONTROL],
+            proc,
+            proc2: active(Proc::ACTIVATE_SECONDARY_CONTROLS, Word::Proc2),
+            proc3: active(Proc::ACTIVATE_TERTIARY_CONTROLS, Word::Proc3),
+            exit: v[Field::VM_EXIT_CONTROLS],
+            entry: v[Field::VM_ENTRY_CONTROLS],
+        }
+    }
 }
 
 impl Vmx {
-    pub fn new(profile: &Profile) -> Self {
-        let _ = profile;
-        Self::default()
+    pub fn new(_: &Profile) -> Self {
+        Self {
+            on: false,
+            non_root: false,
+            vmxon: NO_POINTER,
+            vmcs: Vmcs::none(),
+            ctl: Controls::default(),
+            windows: Windows::default(),
+            checks: checks::Checks::new(),
+            injecting: None,
+            spaces: ept::Spaces::default(),
+            keeps_translations: false,
+            failed: None,
+        }
     }
 }
 
 impl Cpu {
-    /// Called by every instruction that VMX may intercept, at the place that the manual gives the VM exit among its faults
-    /// (SDM 3C, "Relative Priority of Faults and VM Exits"). Outside non-root operation it is a test and `Ok`.
-    #[inline]
-    pub(crate) fn intercept(&mut self, insn: &Instruction, what: Intercept) -> Exec {
-        if !self.vmx.non_root {
-            return Ok(());
-        }
-        let _ = (insn, what);
-        Err(self.unsupported("VMX non-root operation"))
+    /// The rule that the last failing VM entry broke.
+    pub fn last_entry_failure(&self) -> Option<&'static Rule> {
+        self.vmx.failed
     }
 
-    /// What MOV from CR0 or CR4 reads, SMSW too: the read shadow under the guest/host mask in non-root operation.
-    pub(crate) fn cr_view(&self, cr: u8) -> u64 {
-        if cr == 0 { self.cr0 } else { self.cr4 }
-    }
-
-    /// What MOV to CR0 or CR4 really writes: in non-root operation host-owned bits stay.
-    pub(crate) fn cr_merge(&self, cr: u8, value: u64) -> u64 {
-        let _ = cr;
-        value
-    }
-
-    /// Whether CR0 and CR4 may be written with these values as far as VMX is concerned (fixed bits in VMX operation).
-    pub(crate) fn cr_fixed_ok(&self, cr: u8, value: u64) -> bool {
-        let _ = (cr, value);
-        true
-    }
-
-    /// Whether an exception exits; if so the exit has been done (`Ok(true)`).
-    pub(crate) fn exception_exits(&mut self, exception: &Exception) -> Exec<bool> {
-        let _ = exception;
-        Ok(false)
-    }
-
-    /// A fault in non-root operation that shuts the CPU down (third in a row): VM exit "triple fault". False in root operation.
-    pub(crate) fn triple_fault_exits(&mut self) -> Exec<bool> {
-        Ok(false)
-    }
-
-    /// VM exit because of EPT.
-    pub(crate) fn ept_exit(&mut self, fault: EptFault) -> Exec {
-        let _ = fault;
-        Err(self.unsupported("EPT"))
-    }
-
-    /// What VMX has to say at an instruction boundary, at that place among its events: true when it switched (VM exit).
-    pub(crate) fn vmx_boundary(&mut self, at: Stage) -> Exec<bool> {
-        let _ = at;
-        Ok(false)
-    }
-
-    /// Whether [`Cpu::vmx_boundary`] wants to be asked before the next instruction (monitor trap flag, windows).
-    pub(crate) fn vmx_attention(&self) -> bool {
-        false
-    }
-
-    /// Whether an external interrupt is looked at whatever RFLAGS.IF says ("external-interrupt exiting" in non-root
-    /// operation).
-    pub(crate) fn vmx_takes_interrupts(&self) -> bool {
-        false
-    }
-
-    /// Whether blocking by NMI does not hold up NMIs ("virtual NMIs" in non-root operation).
-    pub(crate) fn vmx_virtual_nmis(&self) -> bool {
-        false
-    }
-
-    /// Whether IRET leaves blocking by NMI as it is ("NMI exiting" without "virtual NMIs" in non-root operation).
-    pub(crate) fn vmx_iret_keeps_nmi_blocking(&self) -> bool {
-        false
-    }
-
-    /// What the guest reads as its TSC where the processor's is this value (TSC offsetting and scaling).
-    pub(crate) fn vmx_tsc(&self, tsc: u64) -> u64 {
-        tsc
-    }
-
-    /// Whether a control that enables this instruction in non-root operation is 0, so that it is invalid (#UD): RDTSCP and
-    /// RDPID, INVPCID, XSAVES and XRSTORS, the user wait instructions.
-    pub(crate) fn vmx_disables(&self, what: Intercept) -> bool {
-        let _ = what;
-        false
-    }
-
-    /// Whether an NMI or external interrupt exits instead of being delivered; if so the exit has been done. An external
-    /// interrupt stays in [`Cpu::intr_pending`] unless the exit acknowledges it; an NMI is taken off by the caller.
-    pub(crate) fn interrupt_exits(&mut self, event: Event) -> Exec<bool> {
-        let _ = event;
-        Ok(false)
-    }
-
-    /// Instructions until VMX wants to look (preemption timer), counted from now.
-    pub(crate) fn vmx_deadline(&self) -> Option<u64> {
-        None
+    /// Pointer and fields of the current VMCS.
+    pub fn current_vmcs(&self) -> Option<(u64, &Values)> {
+        (self.vmx.vmcs.pointer != NO_POINTER).then_some((self.vmx.vmcs.pointer, &self.vmx.vmcs.v))
     }
 
     /// RDMSR of a VMX capability MSR.
     pub(crate) fn vmx_msr(&self, index: u32) -> Option<u64> {
-        let _ = index;
-        None
+        self.profile.caps.msr(index)
     }
+
+    /// The CR0 or CR4 bits that must be 1 in VMX operation and those that may be. SDM: "Restrictions on VMX Operation";
+    /// an unrestricted guest may clear CR0.PE and CR0.PG.
+    fn fixed_bits(&self, cr: u8) -> (u64, u64) {
+        let caps = &self.profile.caps;
+        if cr != 0 {
+            return (caps.cr4_fixed0, caps.cr4_fixed1);
+        }
+        let free =
+            if self.vmx.ctl.proc2 & Proc2::UNRESTRICTED_GUEST != 0 { cr::cr0::PE | cr::cr0::PG } else { 0 };
+        (caps.cr0_fixed0 & !free, caps.cr0_fixed1)
+    }
+
+    /// Whether CR0 and CR4 may be written with these values as far as VMX is concerned (fixed bits in VMX operation).
+    pub(crate) fn cr_fixed_ok(&self, cr: u8, value: u64) -> bool {
+        if !self.vmx.on {
+            return true;
+        }
+        let (fixed0, fixed1) = self.fixed_bits(cr);
+        value & fixed0 == fixed0 && value & !fixed1 == 0
+    }
+
+    /// What MOV from CR0 or CR4 reads, SMSW too: the read shadow under the guest/host mask in non-root operation.
+    pub(crate) fn cr_view(&self, cr: u8) -> u64 {
+        let real = if cr == 0 { self.cr0 } else { self.cr4 };
+        if !self.vmx.non_root {
+            return real;
+        }
+        let (mask, shadow) = self.cr_mask(cr);
+        real & !mask | shadow & mask
+    }
+
+    /// What MOV to CR0 or CR4 really writes: in non-root operation host-owned bits stay.
+    pub(crate) fn cr_merge(&self, cr: u8, value: u64) -> u64 {
+        if !self.vmx.non_root {
+            return value;
+        }
+        let real = if cr == 0 { self.cr0 } else { self.cr4 };
+        let (mask, _) = self.cr_mask(cr);
+        value & !mask | real & mask
+    }
+
+    /// Guest/host mask and read shadow of CR0 or CR4.
+    fn cr_mask(&self, cr: u8) -> (u64, u64) {
+        let v = &self.vmx.vmcs.v;
+        if cr == 0 {
+            (v[Field::CR0_GUEST_HOST_MASK], v[Field::CR0_READ_SHADOW])
+        } else {
+            (v[Field::CR4_GUEST_HOST_MASK], v[Field::CR4_READ_SHADOW])
+        }
+    }
+}
+
+/// Numbers that no other part of the manual's tables names.
+mod bits {
+    /// Bits of IA32_FEATURE_CONTROL.
+    pub const FEATURE_CONTROL_LOCK: u64 = 1 << 0;
+    pub const FEATURE_CONTROL_VMX: u64 = 1 << 2;
+
+    /// Interruptibility state and `Cpu::blocking`. SDM: "Guest Non-Register State".
+    pub const BLOCKED_BY_STI: u32 = 1 << 0;
+    pub const BLOCKED_BY_MOV_SS: u32 = 1 << 1;
+    pub const BLOCKED_BY_NMI: u32 = 1 << 3;
+    /// Blocking that delays maskable interrupts by one instruction.
+    pub const SHADOW: u32 = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
 }
