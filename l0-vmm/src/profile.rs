@@ -23,7 +23,7 @@ mod tests;
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum ProfileError {
         source: io::Error,
     },
     /// Something in a file is wrong.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
