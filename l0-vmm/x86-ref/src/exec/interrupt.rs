@@ -63,7 +63,9 @@ fn int(cpu: &mut Cpu, insn: &Instruction) -> Exec {
             return Err(cpu.gp(0));
         }
     }
-    cpu.take(Event { vector, kind: EventKind::SoftwareInterrupt, error: None, len: insn.len() as u8 })
+    cpu.take(Event { vector, kind: EventKind::SoftwareInterrupt, error: None, len: insn.len() as u8 })?;
+    // A VM exit on the way is not the end of this instruction.
+    if cpu.why == Why::Switched { Err(Halt) } else { Ok(()) }
 }
 
 /// The bit of a vector in the software interrupt redirection bitmap.

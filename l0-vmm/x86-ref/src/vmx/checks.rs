@@ -30,6 +30,18 @@ const fn rule(n: usize) -> &'static Rule {
     }
 }
 
+/// The control word that says whether this one counts: a rule that reads this one reads it too.
+pub(super) const fn activator(word: Field) -> Option<Field> {
+    const SECONDARY: usize = Field::SECONDARY_VM_EXEC_CONTROL.index();
+    const TERTIARY: usize = Field::TERTIARY_VM_EXEC_CONTROL.index();
+    const EXIT2: usize = Field::SECONDARY_VM_EXIT_CONTROLS.index();
+    match word.index() {
+        SECONDARY | TERTIARY => Some(Field::CPU_BASED_VM_EXEC_CONTROL),
+        EXIT2 => Some(Field::VM_EXIT_CONTROLS),
+        _ => None,
+    }
+}
+
 /// Which rules read a field.
 static READERS: [Set; Field::COUNT] = {
     let mut readers = [[0; WORDS]; Field::COUNT];
@@ -38,7 +50,11 @@ static READERS: [Set; Field::COUNT] = {
         let fields = rule(n).fields;
         let mut f = 0;
         while f < fields.len() {
-            readers[fields[f].index()][n / 64] |= 1 << (n % 64);
+            let (word, bit) = (n / 64, 1 << (n % 64));
+            readers[fields[f].index()][word] |= bit;
+            if let Some(activator) = activator(fields[f]) {
+                readers[activator.index()][word] |= bit;
+            }
             f += 1;
         }
         n += 1;
