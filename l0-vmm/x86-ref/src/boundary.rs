@@ -242,3 +242,6 @@ impl Cpu {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,7 @@ impl Cpu {
                     self.delivering = None;
                     return if exit.is_ok() { Ok(()) } else { self.switched() };
                 }
+                Why::CodeWrite(physical) => self.forget_code(physical),
                 _ => {
                     self.delivering = None;
                     return self.switched();
@@ -520,6 +521,12 @@ impl Cpu {
             if ss.rights & rights::DB != 0 { value & 0xffff_ffff } else { *rsp & !0xffff | value & 0xffff };
     }
 
+    /// A write on the way hits decoded code: it is dropped before the next block, and the write may go on.
+    fn forget_code(&mut self, physical: u64) {
+        self.mem.written(physical, 1);
+        self.mem.unmark_code(physical);
+    }
+
     /// EXT for the error code of a fault during the delivery of this event.
     fn ext(&self, event: Event) -> u32 {
         if event.by_software() { 0 } else { EXT }
@@ -551,3 +558,6 @@ fn stack_holds(ss: &Segment, at: u64, size: u64) -> bool {
         last <= u64::from(ss.limit)
     }
 }
+
+#[cfg(test)]
+mod tests;

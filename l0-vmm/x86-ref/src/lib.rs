@@ -23,6 +23,8 @@ mod mem;
 mod profile;
 mod run;
 mod state;
+#[cfg(test)]
+mod testing;
 mod vmx;
 
 pub use bus::{Bus, Flow};
