@@ -66,7 +66,7 @@ impl Event {
 /// Flag in an error code: the fault happened while something external to the program was delivered.
 const EXT: u32 = 1;
 /// Flag in an error code: the index is of the IDT.
-const IDT: u32 = 2;
+const ERROR_IDT: u32 = 2;
 /// Source of a task switch: task gate in the IDT. SDM 3C: "Exit Qualification for Task Switches".
 const SOURCE_IDT_GATE: u8 = 3;
 
@@ -263,7 +263,7 @@ impl Cpu {
     fn deliver_protected(&mut self, event: Event) -> Exec {
         let ext = self.ext(event);
         let at = u64::from(event.vector) * 8;
-        let error = at as u32 | IDT;
+        let error = at as u32 | ERROR_IDT;
         if at + 7 > u64::from(self.idtr.limit) {
             return Err(self.gp(error | ext));
         }
@@ -343,7 +343,7 @@ impl Cpu {
     fn deliver_long(&mut self, event: Event) -> Exec {
         let ext = self.ext(event);
         let at = u64::from(event.vector) * 16;
-        let error = u32::from(event.vector) << 3 | IDT;
+        let error = u32::from(event.vector) << 3 | ERROR_IDT;
         if at + 15 > u64::from(self.idtr.limit) {
             return Err(self.gp(error | ext));
         }

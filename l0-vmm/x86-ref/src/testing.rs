@@ -256,7 +256,12 @@ impl Machine {
     }
 
     /// Assembles at an address.
-    pub fn assemble_at(&mut self, at: u64, bitness: u32, code: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) {
+    pub fn assemble_at(
+        &mut self,
+        at: u64,
+        bitness: u32,
+        code: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>,
+    ) {
         let mut a = CodeAssembler::new(bitness).unwrap();
         code(&mut a).unwrap();
         let bytes = a.assemble(at).unwrap();

@@ -189,8 +189,8 @@ fn instruction_breakpoints_hit_before_and_rf_lets_go_on() {
     assert_eq!((m.vector(&stop), m.slot(0), m.cpu.r[gpr::RAX]), (vector::DB, CODE + 2, 1));
     assert_eq!(m.cpu.dr[6], 0xffff_0ff1);
     // The handler sets RF in the image.
-    let rsp = m.cpu.r[gpr::RSP];
-    m.write64(rsp + 16, m.read64(rsp + 16) | rflags::RF);
+    let frame = m.cpu.r[gpr::RSP];
+    m.write64(frame + 16, m.read64(frame + 16) | rflags::RF);
     m.cpu.activity = Activity::Active;
     m.cpu.rip = DATA;
     m.assemble_at(DATA, 64, |a| a.iretq());

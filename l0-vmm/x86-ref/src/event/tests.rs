@@ -100,14 +100,14 @@ fn from_user_through_the_tss_and_back() {
         m.faulted(stop, vector::GP, 0);
         assert_eq!((m.cpu.r[gpr::RCX], m.cpu.r[gpr::RDX]), (7, 9));
         assert_eq!(m.cpu.cpl, 0);
-        let cs = if bitness == 64 { USER_CODE64 } else { USER_CODE32 };
-        assert_eq!([m.slot(1), m.slot(2)], [USER_CODE + 12, u64::from(cs)]);
+        let code = if bitness == 64 { USER_CODE64 } else { USER_CODE32 };
+        assert_eq!([m.slot(1), m.slot(2)], [USER_CODE + 12, u64::from(code)]);
         assert_eq!(m.slot(3), rflags::FIXED | rflags::IF | rflags::RF);
         assert_eq!([m.slot(4), m.slot(5)], [USER_STACK, u64::from(USER_DATA)]);
         let size = if bitness == 64 { 8 } else { 4 };
         assert_eq!(m.cpu.r[gpr::RSP], INNER_STACK - 6 * size);
-        let ss = if bitness == 64 { 0 } else { DATA32 };
-        assert_eq!(m.cpu.seg[seg::SS].selector, ss);
+        let stack = if bitness == 64 { 0 } else { DATA32 };
+        assert_eq!(m.cpu.seg[seg::SS].selector, stack);
     }
 }
 
@@ -165,7 +165,7 @@ fn page_faults_set_cr2_and_the_error_code() {
     });
     m.faulted(stop, vector::PF, 2);
     assert_eq!(m.cpu.cr2, HOLE + 5);
-    assert_eq!(m.slot(1), CODE + 7);
+    assert_eq!(m.slot(1), CODE + 10);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::descriptor::{rights, system};
 use crate::{
     Cpu, Segment,
     cpu::{gpr, seg},
+    flags::Flags,
     state::DescTable,
 };
 use x86_spec::{
@@ -47,6 +48,7 @@ impl Cpu {
         self.cr0 = cr0::CD | cr0::NW | cr0::ET;
         self.dr[7] = dr7::FIXED;
         self.rip = 0xfff0;
+        self.flags = Flags::from_bits(0);
         self.r[gpr::RDX] = u64::from(self.cpuid_leaf(1, 0)[0]);
         self.random = SEED;
     }
