@@ -83,3 +83,24 @@ fn vector_instructions_keep_their_registers() {
     let run = code.exit().run(&mut *engine);
     assert_eq!(run.end, End::Finished { code: 0x1234_5678 }, "{:#?}", run.l0_track);
 }
+
+/// What an assist costs: a loop over MOV from CR4.
+#[test]
+fn an_assist_takes_microseconds() {
+    const ROUNDS: u32 = 5_000;
+    let Some(mut engine) = engine() else { return };
+    // mov ebx, ROUNDS; mov rax, cr4; dec ebx; jnz
+    let code =
+        Code::default().load(3, ROUNDS.into()).sensitive(&[0x0f, 0x20, 0xe0]).raw(&[0xff, 0xcb, 0x75, 0xf9]);
+    let run = code.exit_with(0).run(&mut *engine);
+    assert_eq!(run.end, End::Finished { code: 0 });
+    if engine.nested() == Nested::Assisted {
+        assert_eq!(run.stats.assists, u64::from(ROUNDS));
+        let each = |time: std::time::Duration| time / ROUNDS;
+        println!(
+            "an assist: {:?}, of that {:?} on the reference CPU",
+            each(run.stats.wall),
+            each(run.stats.assist_wall)
+        );
+    }
+}

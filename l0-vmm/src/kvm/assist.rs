@@ -4,6 +4,7 @@
 //! its state goes to a reference CPU over the same memory, which executes the instruction that was there, and after a VM
 //! entry all of L2 up to the next VM exit. Then the state goes back. It is the way of the first hypervisors for x86.
 
+use super::state::FxImage;
 use crate::{
     engine::{EngineError, Job, Limit, Limits},
     machine::Machine,
@@ -71,11 +72,22 @@ impl Assist {
         }
     }
 
+    /// Puts vector registers in.
+    pub fn set_vectors(&mut self, image: &FxImage) {
+        self.cpu.load_fxsave_image(image);
+    }
+
+    /// The vector registers.
+    pub fn vectors(&self) -> FxImage {
+        self.cpu.fxsave_image()
+    }
+
     /// Executes the instruction at the state's RIP, and after a VM entry all of L2 up to the next VM exit.
     pub fn step(&mut self, state: &State, limits: &Limits, deadline: Option<Instant>) -> Assisted {
         let start = Instant::now();
         self.restore();
         self.cpu.set_state(state);
+        self.cpu.memory_changed();
         let end = self.step_to_root(limits, deadline);
         self.plant();
         self.count += 1;

@@ -172,13 +172,22 @@ impl KvmVcpu {
         let (regs, sregs, debugregs) = (self.regs()?, self.sregs()?, self.debugregs()?);
         let before = state::from_kvm(&regs, &sregs, &debugregs, self.cr4_kept);
         let deadline = self.watchdog.as_ref().and_then(|w| w.1);
+        let mut area = self.vcpu.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
         let Some(assist) = &mut self.assist else { return Ok(None) };
+        assist.set_vectors(&state::to_image(&area));
+        let vectors = assist.vectors();
         {
             let mut devices = self.devices.borrow_mut();
             devices.note(Some(before.rip), why.map_or(L0What::Assist, L0What::Note));
         }
         match assist.step(&before, limits, deadline) {
             Assisted::Root(after) => {
+                let new = assist.vectors();
+                if new != vectors {
+                    state::from_image(&new, &mut area);
+                    // SAFETY: no feature is enabled whose state would need more than the 4096 bytes of the structure.
+                    unsafe { self.vcpu.set_xsave(&area) }.map_err(failed("KVM_SET_XSAVE"))?;
+                }
                 self.cr4_kept = after.cr4 & self.hidden_cr4;
                 self.vcpu.set_regs(&state::to_regs(&after)).map_err(failed("KVM_SET_REGS"))?;
                 let new = state::to_sregs(&after, &sregs, self.hidden_cr4);

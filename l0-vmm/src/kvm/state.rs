@@ -1,6 +1,6 @@
 //! KVM's structures and [`State`], both ways.
 
-use kvm_bindings::{kvm_debugregs, kvm_dtable, kvm_regs, kvm_segment, kvm_sregs};
+use kvm_bindings::{kvm_debugregs, kvm_dtable, kvm_regs, kvm_segment, kvm_sregs, kvm_xsave};
 use x86_ref::{DescTable, Segment, State};
 
 const UNUSABLE: u32 = 1 << 16;
@@ -123,10 +123,65 @@ pub(super) fn from_kvm(r: &kvm_regs, s: &kvm_sregs, d: &kvm_debugregs, hidden_cr
     }
 }
 
+/// x87 and SSE state in the format of FXSAVE64.
+pub(super) type FxImage = [u8; 512];
+/// Where an XSAVE area says which components are in it, in units of 32 bits.
+const XSTATE_BV: usize = 128;
+/// XSTATE_BV: x87 and SSE.
+const X87_AND_SSE: u32 = 3;
+
+/// The x87 and SSE part of KVM's XSAVE area. A component that is not in it has its initial state.
+pub(super) fn to_image(area: &kvm_xsave) -> FxImage {
+    const FCW: u32 = 0x37f;
+    const XMM_AT: usize = 40;
+    let mut words = [0; XSTATE_BV];
+    words.copy_from_slice(&area.region[..XSTATE_BV]);
+    let mxcsr = words[6];
+    if area.region[XSTATE_BV] & 1 == 0 {
+        words[..XMM_AT].fill(0);
+        words[0] = FCW;
+        words[6] = mxcsr;
+    }
+    if area.region[XSTATE_BV] & 2 == 0 {
+        words[XMM_AT..].fill(0);
+    }
+    let mut image = [0; 512];
+    for (to, from) in image.as_chunks_mut::<4>().0.iter_mut().zip(words) {
+        *to = from.to_le_bytes();
+    }
+    image
+}
+
+/// The way back; other components stay as they are.
+pub(super) fn from_image(image: &FxImage, area: &mut kvm_xsave) {
+    for (to, from) in area.region.iter_mut().zip(image.as_chunks::<4>().0) {
+        *to = u32::from_le_bytes(*from);
+    }
+    area.region[XSTATE_BV] |= X87_AND_SSE;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::boot;
+
+    #[test]
+    fn vector_registers_survive_the_way_to_kvm_and_back() {
+        let image: FxImage = std::array::from_fn(|n| n as u8);
+        let mut area = kvm_xsave::default();
+        area.region[XSTATE_BV] = 4;
+        from_image(&image, &mut area);
+        assert_eq!((to_image(&area), area.region[XSTATE_BV]), (image, 7));
+    }
+
+    #[test]
+    fn components_that_are_not_saved_are_in_their_initial_state() {
+        let mut area = kvm_xsave { region: [u32::MAX; 1024], ..kvm_xsave::default() };
+        area.region[XSTATE_BV] = 0;
+        let image = to_image(&area);
+        assert_eq!((&image[..4], &image[24..28]), ([0x7f, 3, 0, 0].as_slice(), [0xff; 4].as_slice()));
+        assert!(image[32..].iter().all(|b| *b == 0));
+    }
 
     #[test]
     fn a_state_survives_the_way_to_kvm_and_back() {

@@ -141,6 +141,22 @@ impl Fpu {
 }
 
 impl Cpu {
+    /// x87 and SSE state as FXSAVE64 writes it in 64-bit mode, whatever the mode.
+    pub fn fxsave_image(&self) -> [u8; 512] {
+        let mut image = [0; LEGACY];
+        self.fpu.put_x87(&mut image, true);
+        self.fpu.put_mxcsr(&mut image);
+        self.fpu.put_xmm(&mut image, 16);
+        image
+    }
+
+    /// Puts in what [`Cpu::fxsave_image`] gives. Reserved bits are dropped.
+    pub fn load_fxsave_image(&mut self, image: &[u8; 512]) {
+        self.fpu.get_x87(image, true);
+        self.fpu.mxcsr = u32::from_le_bytes(get(image, 24)) & MXCSR_MASK;
+        self.fpu.get_xmm(image, 16);
+    }
+
     /// How many XMM registers there are in this mode.
     fn xmm_count(&self) -> usize {
         if self.long64() { 16 } else { 8 }
