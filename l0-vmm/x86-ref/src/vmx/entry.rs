@@ -20,40 +20,29 @@ use x86_spec::{
     },
 };
 
-/// Controls that a VM entry cannot be made with here, with what the run's end says.
-const NOT_MODELLED: [(fn(&Controls) -> u64, u64, &str); 8] = [
-    (|c| c.pin, Pin::POSTED_INTR, "posted-interrupt processing"),
-    (
-        |c| c.proc2,
-        Proc2::VIRTUALIZE_APIC_ACCESSES
-            | Proc2::VIRTUALIZE_X2APIC_MODE
-            | Proc2::APIC_REGISTER_VIRT
-            | Proc2::VIRTUAL_INTR_DELIVERY,
-        "APIC virtualization beyond the TPR shadow",
-    ),
-    (
-        |c| c.proc2,
-        Proc2::ENABLE_PML | Proc2::EPT_VIOLATION_VE | Proc2::MODE_BASED_EPT_EXEC | Proc2::SPP,
-        "page-modification logging, EPT-violation #VE, mode-based execute control or sub-page permissions",
-    ),
-    (
-        |c| c.proc2,
-        Proc2::PASID_TRANSLATION | Proc2::BUS_LOCK_DETECTION | Proc2::NOTIFY_VM_EXITING,
-        "PASID translation, bus-lock detection or instruction timeout",
-    ),
-    (|c| c.proc3, !0, "tertiary VM-execution controls"),
-    (
-        |c| c.exit,
-        Exit::LOAD_CET_STATE | Exit::LOAD_PKRS | Exit::CLEAR_UINV | Exit::ACTIVATE_SECONDARY_CONTROLS,
-        "CET, PKRS, UINV or secondary VM-exit controls",
-    ),
-    (
-        |c| c.entry,
-        Entry::LOAD_CET_STATE | Entry::LOAD_PKRS | Entry::LOAD_UINV | Entry::LOAD_IA32_FRED,
-        "CET, PKRS, UINV or FRED state",
-    ),
-    (|c| c.entry, Entry::SMM | Entry::DEACT_DUAL_MONITOR, "the dual-monitor treatment of SMIs and SMM"),
-];
+/// Whether a VM entry under these controls is beyond this model: then what the run's end says.
+fn not_modelled(c: &Controls) -> Option<&'static str> {
+    const APIC: u64 = Proc2::VIRTUALIZE_APIC_ACCESSES
+        | Proc2::VIRTUALIZE_X2APIC_MODE
+        | Proc2::APIC_REGISTER_VIRT
+        | Proc2::VIRTUAL_INTR_DELIVERY;
+    const EPT: u64 = Proc2::ENABLE_PML | Proc2::EPT_VIOLATION_VE | Proc2::MODE_BASED_EPT_EXEC | Proc2::SPP;
+    const OTHER: u64 = Proc2::PASID_TRANSLATION | Proc2::BUS_LOCK_DETECTION | Proc2::NOTIFY_VM_EXITING;
+    const EXIT: u64 =
+        Exit::LOAD_CET_STATE | Exit::LOAD_PKRS | Exit::CLEAR_UINV | Exit::ACTIVATE_SECONDARY_CONTROLS;
+    const ENTRY: u64 = Entry::LOAD_CET_STATE | Entry::LOAD_PKRS | Entry::LOAD_UINV | Entry::LOAD_IA32_FRED;
+    let rows = [
+        (c.pin & Pin::POSTED_INTR, "posted-interrupt processing"),
+        (c.proc2 & APIC, "APIC virtualization beyond the TPR shadow"),
+        (c.proc2 & EPT, "page-modification logging, EPT-violation #VE, mode-based execution or sub-pages"),
+        (c.proc2 & OTHER, "PASID translation, bus-lock detection or instruction timeout"),
+        (c.proc3, "tertiary VM-execution controls"),
+        (c.exit & EXIT, "CET, PKRS, UINV or secondary VM-exit controls"),
+        (c.entry & ENTRY, "CET, PKRS, UINV or FRED state"),
+        (c.entry & (Entry::SMM | Entry::DEACT_DUAL_MONITOR), "the dual-monitor treatment of SMIs and SMM"),
+    ];
+    rows.into_iter().find(|row| row.0 != 0).map(|row| row.1)
+}
 
 impl Cpu {
     pub(super) fn vmlaunch(&mut self, insn: &Instruction) -> Exec {
@@ -90,7 +79,7 @@ impl Cpu {
             return self.vm_fail(InstructionError::ENTRY_INVALID_HOST_STATE_FIELD);
         }
         let controls = Controls::of(&self.vmx.vmcs.v);
-        if let Some((.., what)) = NOT_MODELLED.iter().find(|(word, bits, _)| word(&controls) & bits != 0) {
+        if let Some(what) = not_modelled(&controls) {
             return Err(self.unsupported(what));
         }
         if let Some(rule) = self.entry_rule_broken(Stage::Guest) {

@@ -27,6 +27,12 @@ const VMFUNC_EPTP_SWITCHING: u64 = 0;
 const VM_FUNCTIONS: u64 = 64;
 const EPTP_LIST_ENTRIES: u64 = 512;
 
+/// What address spaces under an EPTP are tagged with: bits 51:12, and a bit that keeps them apart from those without EPT.
+fn ept_tag(eptp: u64) -> u64 {
+    const EPT: u64 = 1;
+    eptp & ept::ADDRESS | EPT
+}
+
 /// What a processor's translations depend on that an address space's tags do not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Space {
@@ -74,10 +80,10 @@ impl Cpu {
         if self.vmx.ctl.proc2 & Proc2::ENABLE_EPT != 0 {
             let eptp = v[Field::EPT_POINTER];
             let caps = &self.profile.caps;
-            key.ept_root = eptp & ept::ADDRESS;
+            key.ept_root = ept_tag(eptp);
             self.mem.ept = EptState {
                 enabled: true,
-                root: key.ept_root,
+                root: eptp & ept::ADDRESS,
                 levels: ((eptp & ept::eptp::WALK) >> ept::eptp::WALK_SHIFT) as u32 + 1,
                 accessed_dirty: eptp & ept::eptp::ACCESSED_DIRTY != 0,
                 mode_based_execute: false,
@@ -143,8 +149,8 @@ impl Cpu {
         if !self.profile.caps.invept_type(kind) || (kind == SINGLE_CONTEXT && !self.eptp_ok(eptp)) {
             return self.vm_fail(InstructionError::INVALID_OPERAND_TO_INVEPT_INVVPID);
         }
-        let root = eptp & ept::ADDRESS;
-        self.mem.flush_contexts(|k| k.ept_root != 0 && (kind != SINGLE_CONTEXT || k.ept_root == root));
+        let tag = ept_tag(eptp);
+        self.mem.flush_contexts(|k| k.ept_root != 0 && (kind != SINGLE_CONTEXT || k.ept_root == tag));
         self.vm_succeed()
     }
 

@@ -116,3 +116,63 @@ pub(super) fn displacement(insn: &Instruction) -> u64 {
     let memory = (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Memory);
     if memory { insn.memory_displacement64() } else { 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iced_x86::{Decoder, DecoderOptions};
+
+    const NO_INDEX: u32 = 1 << 22;
+    const NO_BASE: u32 = 1 << 27;
+    const DS: u32 = 3 << 15;
+    const A32: u32 = 1 << 7;
+    const A64: u32 = 2 << 7;
+
+    #[test]
+    fn every_format() {
+        let rows: &[(u32, &[u8], Reason, u32, u64)] = &[
+            // sgdt [rip + 0x10], at 0x1000
+            (64, b"\x0f\x01\x05\x10\x00\x00\x00", Reason::GDTR_IDTR, A64 | DS | NO_INDEX | NO_BASE, 0x1017),
+            // lidt [eax], 32-bit code
+            (32, b"\x0f\x01\x18", Reason::GDTR_IDTR, A32 | 1 << 11 | DS | NO_INDEX | 3 << 28, 0),
+            // lgdt [bx + si - 2], 16-bit code
+            (16, b"\x0f\x01\x50\xfe", Reason::GDTR_IDTR, DS | 6 << 18 | 3 << 23 | 2 << 28, 0xfffe),
+            // sldt ecx; str [rdx]; ltr r9w
+            (64, b"\x0f\x00\xc1", Reason::LDTR_TR, 1 << 10 | 1 << 3, 0),
+            (64, b"\x0f\x00\x0a", Reason::LDTR_TR, A64 | DS | NO_INDEX | 2 << 23 | 1 << 28, 0),
+            (64, b"\x41\x0f\x00\xd9", Reason::LDTR_TR, 1 << 10 | 9 << 3 | 3 << 28, 0),
+            // rdrand r9w; rdseed rax
+            (64, b"\x66\x41\x0f\xc7\xf1", Reason::RDRAND, 9 << 3, 0),
+            (64, b"\x48\x0f\xc7\xf8", Reason::RDSEED, 2 << 11, 0),
+            // vmptrld gs:[r12 + r13 * 8 - 0x80]
+            (
+                64,
+                b"\x65\x43\x0f\xc7\x74\xec\x80",
+                Reason::VMPTRLD,
+                3 | A64 | 5 << 15 | 13 << 18 | 12 << 23,
+                0xffff_ffff_ffff_ff80,
+            ),
+            // invvpid r10, [rsp]
+            (
+                64,
+                b"\x66\x44\x0f\x38\x81\x14\x24",
+                Reason::INVVPID,
+                A64 | 2 << 15 | NO_INDEX | 4 << 23 | 10 << 28,
+                0,
+            ),
+            // vmread [rbp], rdx; vmwrite rdx, [rbp]
+            (64, b"\x0f\x78\x55\x00", Reason::VMREAD, A64 | 2 << 15 | NO_INDEX | 5 << 23 | 2 << 28, 0),
+            (64, b"\x0f\x79\x55\x00", Reason::VMWRITE, A64 | 2 << 15 | NO_INDEX | 5 << 23 | 2 << 28, 0),
+            // fs outsb with 32-bit addresses; insd
+            (64, b"\x67\x64\x6e", Reason::IO_INSTRUCTION, A32 | 4 << 15, 0),
+            (64, b"\x6d", Reason::IO_INSTRUCTION, A64, 0),
+            // hlt
+            (64, b"\xf4", Reason::HLT, 0, 0),
+        ];
+        for (bits, bytes, reason, expected, address) in rows {
+            let insn = Decoder::with_ip(*bits, bytes, 0x1000, DecoderOptions::NONE).decode();
+            assert_eq!(information(&insn, *reason), *expected, "{bytes:02x?}");
+            assert_eq!(displacement(&insn), *address, "{bytes:02x?}");
+        }
+    }
+}

@@ -22,6 +22,7 @@ use x86_spec::{
 
 /// Something in an instruction that VMX non-root operation may turn into a VM exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the list is the manual's: some of its instructions are not modelled")]
 pub(crate) enum Intercept {
     Cpuid,
     Hlt,

@@ -67,6 +67,7 @@ impl Cpu {
     /// Makes a VMCS current: the one before goes to memory, this one comes from it.
     pub(super) fn load_vmcs(&mut self, pointer: u64) {
         if self.vmx.vmcs.pointer == pointer {
+            self.vmx.vmcs.header = header(&self.mem, pointer);
             return;
         }
         self.store_vmcs();

@@ -117,7 +117,8 @@ impl Cpu {
         }
         let v = &self.vmx.vmcs.v;
         let scaled = if self.vmx.ctl.proc2 & Proc2::TSC_SCALING != 0 {
-            (u128::from(tsc) * u128::from(v[Field::TSC_MULTIPLIER]) >> TSC_FRACTION_BITS) as u64
+            let product = u128::from(tsc) * u128::from(v[Field::TSC_MULTIPLIER]);
+            (product >> TSC_FRACTION_BITS) as u64
         } else {
             tsc
         };

@@ -404,3 +404,51 @@ fn vpids_keep_translations_apart() {
         assert_eq!(rig.skip(), 12);
     }
 }
+
+/// A run of L1's own: CPUID in L2, handled by VMREAD, VMWRITE and VMRESUME.
+#[test]
+fn exits_in_a_loop() {
+    let mut rig = Rig::ready();
+    rig.ept();
+    rig.proc2(Proc2::ENABLE_VPID);
+    rig.set(Field::VIRTUAL_PROCESSOR_ID, 1);
+    // cpuid; jmp back
+    rig.write(L2_CODE, b"\x0f\xa2\xeb\xfc");
+    // mov eax, GUEST_RIP; vmread rbx, rax; add rbx, 2; inc rsi; vmwrite rax, rbx; vmresume
+    let mut handler = vec![0xb8];
+    handler.extend(Field::GUEST_RIP.encoding().to_le_bytes());
+    handler.extend(b"\x0f\x78\xc3\x48\x83\xc3\x02\x48\xff\xc6\x0f\x79\xc3\x0f\x01\xc3");
+    rig.write(L1_EXIT, &handler);
+    rig.write(L1_CODE, INSN_VMLAUNCH);
+    rig.cpu.rip = L1_CODE;
+    rig.cpu.r[gpr::RSI] = 0;
+    assert_eq!(rig.cpu.run(8_000), Stop::Budget);
+    let exits = rig.cpu.r[gpr::RSI];
+    assert!((8_000 / 11..=8_000 / 6).contains(&exits), "{exits}");
+}
+
+#[test]
+fn vmx_abort() {
+    let mut rig = Rig::ready();
+    rig.set(Field::VM_EXIT_MSR_LOAD_ADDR, L1_DATA + 0x100);
+    rig.set(Field::VM_EXIT_MSR_LOAD_COUNT, 1);
+    rig.write(L1_DATA + 0x100, &0xc000_0100_u64.to_le_bytes());
+    rig.write(L2_CODE, b"\xf4");
+    rig.write(L1_CODE, INSN_VMLAUNCH);
+    rig.cpu.rip = L1_CODE;
+    assert_eq!(rig.cpu.run(1000), Stop::Shutdown);
+    assert_eq!(rig.read(VMCS) >> 32, 4, "the VMX-abort indicator");
+}
+
+#[test]
+fn an_ept_root_at_address_0() {
+    let mut rig = Rig::ready();
+    rig.ept();
+    let root = rig.read(EPT);
+    rig.write(0, &root.to_le_bytes());
+    rig.set(Field::EPT_POINTER, 6 | 3 << 3);
+    rig.proc2(Proc2::ENABLE_VPID);
+    rig.set(Field::VIRTUAL_PROCESSOR_ID, 1);
+    rig.ept_entry(0x5_0000, 0);
+    assert_eq!(rig.launch(b"\xa1\x00\x00\x05\x00\x00\x00\x00\x00\xf4"), 48);
+}

@@ -319,9 +319,9 @@ impl Rig {
     fn ept(&mut self) {
         const ALL: u64 = 7;
         const WB: u64 = 6 << 3;
-        self.write(EPT, &(EPT + 0x1000 | ALL).to_le_bytes());
-        self.write(EPT + 0x1000, &(EPT + 0x2000 | ALL).to_le_bytes());
-        self.write(EPT + 0x2000, &(EPT + 0x3000 | ALL).to_le_bytes());
+        self.write(EPT, &((EPT + 0x1000) | ALL).to_le_bytes());
+        self.write(EPT + 0x1000, &((EPT + 0x2000) | ALL).to_le_bytes());
+        self.write(EPT + 0x2000, &((EPT + 0x3000) | ALL).to_le_bytes());
         for page in 0..512 {
             self.ept_entry(page << 12, page << 12 | ALL | WB);
         }
