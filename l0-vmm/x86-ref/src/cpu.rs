@@ -139,6 +139,8 @@ pub struct Cpu {
     pub(crate) attention: u32,
     /// Bases of the segments as address calculation uses them: ES, CS, SS, DS, FS, GS (in 64-bit mode 0 but for FS, GS).
     pub(crate) seg_base: [u64; 8],
+    /// Mask of linear addresses: 32 bits outside 64-bit mode.
+    pub(crate) linear_mask: u64,
     /// Memory and TLBs.
     pub(crate) mem: Mem,
     /// Why the last instruction stopped.
@@ -230,6 +232,7 @@ impl Cpu {
             budget: 0,
             attention: 0,
             seg_base: [0; 8],
+            linear_mask: 0xffff_ffff,
             mem: Mem::new(memory)?,
             why: Why::None,
             out: Out::Lookup,
@@ -334,6 +337,7 @@ impl Cpu {
         self.cr8 = s.cr8;
         self.msr.efer = s.efer;
         self.dr = [s.dr[0], s.dr[1], s.dr[2], s.dr[3], 0, 0, s.dr[4], s.dr[5]];
+        self.cpl = (s.seg[seg::SS].rights >> 5 & 3) as u8;
         self.set_rflags(s.rflags);
         self.mode_changed();
         if paging {

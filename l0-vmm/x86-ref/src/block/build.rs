@@ -88,7 +88,7 @@ impl Cpu {
             return Ok((insn, first, NOWHERE));
         }
         if here < available {
-            let next = linear.wrapping_add(here as u64) & self.linear_mask();
+            let next = linear.wrapping_add(here as u64) & self.linear_mask;
             let second = self.fetch(next)?;
             if !self.mem.phys_read_bytes(second, &mut bytes[here..available]) {
                 return Err(self.unsupported("code outside RAM"));
@@ -182,7 +182,7 @@ impl Cpu {
     /// Whether a block still is what memory says.
     fn is_current(&mut self, block: &Block, linear: u64) -> Exec<bool> {
         if block.second != NOWHERE {
-            let next = ((linear | (PAGE - 1)).wrapping_add(1)) & self.linear_mask();
+            let next = ((linear | (PAGE - 1)).wrapping_add(1)) & self.linear_mask;
             if self.fetch(next)? != block.second {
                 return Ok(false);
             }

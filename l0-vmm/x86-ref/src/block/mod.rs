@@ -7,6 +7,7 @@
 
 mod build;
 mod cache;
+mod liveness;
 mod lower;
 pub(crate) mod op;
 mod ops;

@@ -85,6 +85,9 @@ pub(super) fn leave(cpu: &mut Cpu, rest: &[Op]) {
 
 /// What an op does, in its fast form and in full. It changes nothing before the last thing that may fail.
 pub(super) trait Body {
+    /// What has the full form: the same op, with an address of any kind.
+    type Full: Body;
+
     fn exec<const FAST: bool>(cpu: &mut Cpu, op: &Op) -> Exec;
 }
 
@@ -92,7 +95,7 @@ pub(super) trait Body {
 pub(super) fn fast<'a, B: Body>(cpu: &mut Cpu, code: &'a Code, op: &'a Op, rest: &'a [Op]) {
     match B::exec::<true>(cpu, op) {
         Ok(()) => next(cpu, code, rest),
-        Err(Halt) => full::<B>(cpu, code, op, rest),
+        Err(Halt) => full::<B::Full>(cpu, code, op, rest),
     }
 }
 
@@ -120,6 +123,9 @@ pub(super) enum Way {
 
 /// What an op that ends a block does: it sets RIP.
 pub(super) trait End {
+    /// What has the full form: the same op, with an address of any kind.
+    type Full: End;
+
     fn exec<const FAST: bool>(cpu: &mut Cpu, op: &Op) -> Exec<Way>;
 }
 
@@ -130,7 +136,7 @@ pub(super) fn fast_end<'a, E: End>(cpu: &mut Cpu, code: &'a Code, op: &'a Op, re
         Ok(Way::Taken) => chain::<0>(cpu, code, op, rest),
         Ok(Way::Behind) => chain::<1>(cpu, code, op, rest),
         Ok(Way::Anywhere) => chain::<ANYWHERE>(cpu, code, op, rest),
-        Err(Halt) => full_end::<E>(cpu, code, op, rest),
+        Err(Halt) => full_end::<E::Full>(cpu, code, op, rest),
     }
 }
 

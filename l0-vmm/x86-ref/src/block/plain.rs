@@ -97,17 +97,60 @@ fn system_register(insn: &Instruction) -> bool {
 
 /// CMOVcc and SETcc.
 fn conditional(insn: &Instruction) -> Option<Handler> {
-    if insn.condition_code() == ConditionCode::None {
-        return None;
+    if is_cmov(insn) {
+        Some(cmov)
+    } else if is_set(insn) {
+        Some(set_if)
+    } else {
+        None
     }
+}
+
+/// CMOVcc.
+pub(super) fn is_cmov(insn: &Instruction) -> bool {
     use Mnemonic::*;
-    match insn.mnemonic() {
-        Cmova | Cmovae | Cmovb | Cmovbe | Cmove | Cmovg | Cmovge | Cmovl | Cmovle | Cmovne | Cmovno
-        | Cmovnp | Cmovns | Cmovo | Cmovp | Cmovs => Some(cmov),
-        Seta | Setae | Setb | Setbe | Sete | Setg | Setge | Setl | Setle | Setne | Setno | Setnp | Setns
-        | Seto | Setp | Sets => Some(set_if),
-        _ => None,
-    }
+    matches!(
+        insn.mnemonic(),
+        Cmova
+            | Cmovae
+            | Cmovb
+            | Cmovbe
+            | Cmove
+            | Cmovg
+            | Cmovge
+            | Cmovl
+            | Cmovle
+            | Cmovne
+            | Cmovno
+            | Cmovnp
+            | Cmovns
+            | Cmovo
+            | Cmovp
+            | Cmovs
+    )
+}
+
+/// SETcc.
+pub(super) fn is_set(insn: &Instruction) -> bool {
+    use Mnemonic::*;
+    matches!(
+        insn.mnemonic(),
+        Seta | Setae
+            | Setb
+            | Setbe
+            | Sete
+            | Setg
+            | Setge
+            | Setl
+            | Setle
+            | Setne
+            | Setno
+            | Setnp
+            | Setns
+            | Seto
+            | Setp
+            | Sets
+    )
 }
 
 /// Number of a condition in the encodings.

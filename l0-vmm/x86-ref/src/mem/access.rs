@@ -16,11 +16,6 @@ use x86_spec::{
 const BREAKPOINT_BYTES: [u64; 4] = [1, 2, 8, 4];
 
 impl Cpu {
-    /// Mask of linear addresses: they have 32 bits outside 64-bit mode.
-    pub(crate) fn linear_mask(&self) -> u64 {
-        if self.long64() { u64::MAX } else { 0xffff_ffff }
-    }
-
     /// Whether accesses need more than translation: alignment checks or data breakpoints.
     pub(crate) fn accesses_watched(&self) -> bool {
         self.data_breakpoints() || self.alignment_checked()
@@ -102,7 +97,7 @@ impl Cpu {
         if here >= S as u64 {
             return Ok(self.physical_load::<S>(first));
         }
-        let second = self.translate(linear.wrapping_add(here) & self.linear_mask(), Access::Read, mode)?;
+        let second = self.translate(linear.wrapping_add(here) & self.linear_mask, Access::Read, mode)?;
         let mut value = 0;
         for i in 0..S as u64 {
             let at = if i < here { first + i } else { second + i - here };
@@ -176,7 +171,7 @@ impl Cpu {
         self.no_code(first, size.min(here))?;
         let mut second = 0;
         if here < size {
-            second = self.translate(linear.wrapping_add(here) & self.linear_mask(), Access::Write, mode)?;
+            second = self.translate(linear.wrapping_add(here) & self.linear_mask, Access::Write, mode)?;
             self.no_code(second, size - here)?;
         }
         Ok((first, second, here))
@@ -208,7 +203,7 @@ impl Cpu {
         while left > 0 {
             let part = left.min(PAGE);
             self.writable_places(at, part, mode)?;
-            at = at.wrapping_add(part) & self.linear_mask();
+            at = at.wrapping_add(part) & self.linear_mask;
             left -= part;
         }
         Ok(())
@@ -230,7 +225,7 @@ impl Cpu {
                     *byte = self.physical_load::<1>(physical + i as u64) as u8;
                 }
             }
-            at = at.wrapping_add(here as u64) & self.linear_mask();
+            at = at.wrapping_add(here as u64) & self.linear_mask;
             rest = after;
         }
         Ok(())
@@ -252,7 +247,7 @@ impl Cpu {
         let mut at = linear;
         for part in from.chunks(PAGE as usize) {
             self.write_linear_bytes(at, part, mode)?;
-            at = at.wrapping_add(part.len() as u64) & self.linear_mask();
+            at = at.wrapping_add(part.len() as u64) & self.linear_mask;
         }
         Ok(())
     }

@@ -114,6 +114,7 @@ impl Cpu {
                 self.seg_base[n] = 0;
             }
         }
+        self.linear_mask = if long { u64::MAX } else { 0xffff_ffff };
         self.watched = self.accesses_watched();
         let all_flat = [seg::ES, seg::SS, seg::DS].iter().all(|&n| flat(&self.seg[n]));
         if self.watched || !long && !all_flat {
