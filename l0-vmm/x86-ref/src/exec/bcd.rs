@@ -58,7 +58,7 @@ fn aam(cpu: &mut Cpu, insn: &Instruction) -> Exec {
         return Err(cpu.de());
     }
     let al = cpu.r[gpr::RAX] & 0xff;
-    set_ax(cpu, (al / by) << 8 | al % by);
+    set_ax(cpu, ((al / by) << 8) | (al % by));
     cpu.flags = Flags::of_result(al % by, 1, false, false, false);
     Ok(())
 }

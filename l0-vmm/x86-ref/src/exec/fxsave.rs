@@ -136,7 +136,7 @@ impl Fpu {
         let x87 = (self.fcw, self.fsw, self.ftw, self.fop, self.fip, self.fdp) != (0x37f, 0, 0, 0, 0, 0)
             || self.st != [0; 8];
         let sse = self.xmm != [0; 16];
-        u64::from(x87) * X87 | u64::from(sse) * SSE
+        (u64::from(x87) * X87) | (u64::from(sse) * SSE)
     }
 }
 

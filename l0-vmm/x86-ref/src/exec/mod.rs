@@ -17,6 +17,8 @@ mod cr;
 pub(crate) mod descriptor;
 mod dr;
 mod far;
+#[cfg(test)]
+mod faults;
 pub(crate) mod feature;
 mod flag;
 mod fxsave;

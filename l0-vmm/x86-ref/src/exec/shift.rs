@@ -50,15 +50,15 @@ fn double<const LEFT: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 fn rotate_carry<const LEFT: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     let size = cpu.operand_size(insn, 0);
     let bits = 8 * size as u32;
-    let masked = masked_count(cpu.read_operand(insn, 1)?, size);
+    let around = bits + 1;
+    let count = masked_count(cpu.read_operand(insn, 1)?, size) % around;
     let old = cpu.read_operand_for_write(insn, 0)?;
-    if masked == 0 {
+    if count == 0 {
+        // All the way round is no rotation: no flag changes.
         return cpu.write_operand(insn, 0, old);
     }
     let wide = u128::from(cpu.flags.cf()) << bits | u128::from(old);
-    let around = bits + 1;
-    let count = masked % around;
-    let left = if LEFT { count } else { (around - count) % around };
+    let left = if LEFT { count } else { around - count };
     let all = (1u128 << around) - 1;
     let wide = (wide << left | wide >> (around - left)) & all;
     let result = wide as u64 & mask(size);

@@ -107,7 +107,7 @@ pub(super) fn lanes<const BITS: u32>(a: u128, b: u128, f: impl Fn(u64, u64) -> u
 
 /// Lane `n` of a vector, zero-extended.
 pub(super) fn lane<const BITS: u32>(v: u128, n: u32) -> u64 {
-    (v >> (n * BITS & 127)) as u64 & u64::MAX >> (64 - BITS)
+    (v >> ((n * BITS) & 127)) as u64 & u64::MAX >> (64 - BITS)
 }
 
 /// A lane as a signed number.

@@ -203,7 +203,11 @@ fn conversion(insn: &Instruction) -> Option<Handler> {
         | Mnemonic::Cvtps2pi
         | Mnemonic::Cvtpd2pi
         | Mnemonic::Cvttps2pi
-        | Mnemonic::Cvttpd2pi => |cpu, insn| cpu.sse_not_mmx(insn),
+        // Memory forms of the first two have no MMX register in sight, but change x87's state as if they had.
+        | Mnemonic::Cvttpd2pi => |cpu, _| {
+            cpu.sse()?;
+            Err(cpu.unsupported("MMX"))
+        },
         _ => return None,
     })
 }

@@ -145,7 +145,7 @@ fn newer(insn: &Instruction) -> Option<Handler> {
         Mnemonic::Phsubw => op!(Ssse3, |a, b| horizontal::<16>(a, b, |x, y| x - y)),
         Mnemonic::Phsubd => op!(Ssse3, |a, b| horizontal::<32>(a, b, |x, y| x - y)),
         Mnemonic::Phsubsw => op!(Ssse3, |a, b| horizontal::<16>(a, b, |x, y| saturate::<16>(x - y))),
-        Mnemonic::Pmulhrsw => op!(Ssse3, |a, b| lanes_signed::<16>(a, b, |a, b| ((a * b >> 14) + 1) >> 1)),
+        Mnemonic::Pmulhrsw => op!(Ssse3, |a, b| lanes_signed::<16>(a, b, |a, b| (((a * b) >> 14) + 1) >> 1)),
         Mnemonic::Pmaddubsw => op!(Ssse3, |a, b| vector::<16>(|n| {
             let product = |n| lane::<8>(a, n) as i64 * signed::<8>(lane::<8>(b, n));
             saturate::<16>(product(2 * n) + product(2 * n + 1)) as u64

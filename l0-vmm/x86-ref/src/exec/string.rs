@@ -10,7 +10,7 @@ use crate::{
     cpu::{gpr, seg},
     exec::operand::{mask, seg_number},
     fault::{Exec, Why},
-    mem::Mode,
+    mem::{Access, Mode},
 };
 use iced_x86::{Instruction, Mnemonic, OpKind};
 use x86_spec::cr::rflags;
@@ -132,16 +132,13 @@ impl Cpu {
                 return Ok(());
             }
         }
-        if count == 0 {
-            self.budget -= done as i64 - 1;
-            return Ok(());
-        }
-        self.budget -= done as i64;
-        Err(self.stop(Why::Again))
+        // One is counted by the run loop, whether the instruction is complete or not.
+        self.budget -= done as i64 - 1;
+        if count == 0 { Ok(()) } else { Err(self.stop(Why::Again)) }
     }
 
-    /// How many elements a bulk step may take at this offset: forward, within the page, the segment and the address size.
-    /// With the linear address of the first.
+    /// How many elements a bulk step may take at this offset: forward, within the page, the segment and the address size,
+    /// in RAM (devices see each access), and with nobody watching single accesses. With the linear address of the first.
     fn run_at(
         &mut self,
         shape: Shape,
@@ -151,7 +148,7 @@ impl Cpu {
         most: u64,
     ) -> Option<(u64, u64)> {
         let size = shape.size as u64;
-        if shape.step != size {
+        if shape.step != size || self.watched {
             return None;
         }
         let linear = self.linear(segment, offset, shape.size, write).ok()?;
@@ -162,7 +159,10 @@ impl Cpu {
             return None;
         }
         self.linear(segment, offset, (elements * size) as usize, write).ok()?;
-        Some((linear, elements))
+        let access = if write { Access::Write } else { Access::Read };
+        let physical = self.translate(linear, access, Mode::Data).ok()?;
+        let in_ram = physical.checked_add(elements * size)? <= self.mem.ram_size();
+        in_ram.then_some((linear, elements))
     }
 }
 
