@@ -111,7 +111,7 @@ pub(crate) fn descriptor(base: u64, limit: u64, access: u64, flags: u64) -> u64 
 }
 
 /// A gate, its first 8 bytes.
-pub(crate) fn gate(selector: u16, offset: u64, access: u64, ist: u64) -> u64 {
+pub(crate) fn gate_entry(selector: u16, offset: u64, access: u64, ist: u64) -> u64 {
     offset & 0xffff | u64::from(selector) << 16 | ist << 32 | access << 40 | (offset >> 16 & 0xffff) << 48
 }
 
@@ -174,7 +174,7 @@ impl Machine {
         }
         let code = if long { CODE64 } else { CODE32 };
         // A call gate for user code to vector 0x90's handler.
-        self.write64(GDT + u64::from(GATE), gate(code, handler(0x90), 0xec, 0));
+        self.write64(GDT + u64::from(GATE), gate_entry(code, handler(0x90), 0xec, 0));
         for vector in 0..=255u8 {
             let access = match vector {
                 USER_VECTOR => 0xee,
@@ -183,7 +183,7 @@ impl Machine {
                 _ => 0x8e,
             };
             let ist = u64::from(long && vector == IST_VECTOR);
-            let entry = gate(code, handler(vector), access, ist);
+            let entry = gate_entry(code, handler(vector), access, ist);
             match start {
                 Start::Real => self.write(u64::from(vector) * 4, &(handler(vector) as u32).to_le_bytes()),
                 Start::Protected => self.write64(IDT + 8 * u64::from(vector), entry),

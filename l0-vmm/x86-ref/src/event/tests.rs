@@ -172,7 +172,7 @@ fn page_faults_set_cr2_and_the_error_code() {
 fn a_fault_while_a_fault_is_delivered_is_a_double_fault() {
     // #PF, whose gate is not present: #NP, contributory after a page fault.
     let mut m = Machine::new(Start::Long);
-    m.write64(IDT + 16 * u64::from(vector::PF), gate(CODE64, handler(14), 0x0e, 0));
+    m.write64(IDT + 16 * u64::from(vector::PF), gate_entry(CODE64, handler(14), 0x0e, 0));
     let stop = m.go(|a| a.mov(al, byte_ptr(HOLE)));
     m.faulted(stop, vector::DF, 0);
     assert_eq!(m.cpu.cr2, HOLE);
@@ -185,7 +185,7 @@ fn a_fault_while_a_fault_is_delivered_is_a_double_fault() {
 fn benign_and_contributory_are_serial_and_the_error_code_says_external() {
     // #UD, whose gate is not present: #NP with EXT, as an exception is external to the program.
     let mut m = Machine::new(Start::Long);
-    m.write64(IDT + 16 * u64::from(vector::UD), gate(CODE64, handler(6), 0x0e, 0));
+    m.write64(IDT + 16 * u64::from(vector::UD), gate_entry(CODE64, handler(6), 0x0e, 0));
     let stop = m.go(|a| a.ud2());
     m.faulted(stop, vector::NP, u64::from(vector::UD) << 3 | 3);
 }
@@ -211,7 +211,7 @@ fn the_handlers_segment_is_checked() {
         (DATA32, (vector::GP, u64::from(DATA32) | 1)),
         (CODE32, (vector::GP, u64::from(CODE32) | 1)),
     ] {
-        m.write64(IDT + 16 * u64::from(vector::UD), gate(selector, handler(6), 0x8e, 0));
+        m.write64(IDT + 16 * u64::from(vector::UD), gate_entry(selector, handler(6), 0x8e, 0));
         let mut n = Machine::new(Start::Long);
         n.write64(IDT + 16 * u64::from(vector::UD), m.read64(IDT + 16 * u64::from(vector::UD)));
         let stop = n.go(|a| a.ud2());
@@ -227,7 +227,7 @@ fn a_bad_inner_stack_is_a_ts_fault() {
     // Its handler is conforming, at CPL 3, so that it can be delivered.
     m.write64(GDT + u64::from(CONFORMING), descriptor(0, 0xf_ffff, 0xff, 0xc));
     m.write64(GDT + u64::from(CONFORMING), descriptor(0, 0xf_ffff, 0x9f, 0xc));
-    m.write64(IDT + 8 * u64::from(vector::TS), gate(CONFORMING, USER_CODE + 0x100, 0x8e, 0));
+    m.write64(IDT + 8 * u64::from(vector::TS), gate_entry(CONFORMING, USER_CODE + 0x100, 0x8e, 0));
     m.assemble_at(USER_CODE + 0x100, 32, |a| a.jmp(USER_CODE + 0x100));
     let stop = m.go_user(|a| a.int(i32::from(USER_VECTOR)));
     assert_eq!(stop, Stop::Budget);

@@ -275,3 +275,6 @@ fn smsw(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     }
     cpu.write_operand(insn, 0, value & 0xffff)
 }
+
+#[cfg(test)]
+mod tests;

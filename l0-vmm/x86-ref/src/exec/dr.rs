@@ -84,3 +84,6 @@ fn mov(cpu: &mut Cpu, insn: &Instruction, write: bool) -> Exec {
     cpu.attention_changed();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -402,3 +402,6 @@ fn retf(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     let ss = return_stack(cpu, &to, ss)?;
     finish_return(cpu, &to, Some((ss, rsp)), release)
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ fn mwait(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.monitor_armed = false;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

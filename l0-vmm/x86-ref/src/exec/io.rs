@@ -191,3 +191,6 @@ impl Cpu {
         if self.long64() { linear } else { linear & 0xffff_ffff }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,3 +284,6 @@ fn set(at: &mut u64, value: u64, good: bool) -> bool {
     }
     good
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,6 @@ fn arpl(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     set_zf(cpu, lower);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

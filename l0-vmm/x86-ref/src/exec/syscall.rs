@@ -152,3 +152,6 @@ fn write_base(cpu: &mut Cpu, insn: &Instruction, register: usize) -> Exec {
     cpu.mode_changed();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,3 +144,6 @@ fn ltr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.tr = Segment { rights: segment.rights | busy & 0xf & !rights::UNUSABLE, ..segment };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
