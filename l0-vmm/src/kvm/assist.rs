@@ -18,6 +18,8 @@ use std::{
 use x86_ref::{Cpu, Profile, State, Stop};
 
 const INT3: u8 = 0xcc;
+const VMLAUNCH: [u8; 3] = [0x0f, 0x01, 0xc2];
+const VMRESUME: [u8; 3] = [0x0f, 0x01, 0xc3];
 /// Instructions of L2 between two looks at the clock.
 const SLICE: u64 = 4_000_000;
 
@@ -25,12 +27,20 @@ const SLICE: u64 = 4_000_000;
 pub(super) struct Assist {
     cpu: Cpu,
     ram: Ram,
-    /// Address and original byte, ascending.
-    planted: Vec<(u64, u8)>,
+    /// In ascending order of addresses.
+    planted: Vec<Planted>,
     /// Assists so far.
     pub count: u64,
     /// Wall-clock time in them.
     pub wall: Duration,
+}
+
+/// An INT3 and what it stands for.
+struct Planted {
+    at: u64,
+    original: u8,
+    /// The instruction enters L2, and with it anything can change.
+    enters: bool,
 }
 
 /// How an assist ended.
@@ -45,7 +55,11 @@ impl Assist {
     pub fn new(machine: &Machine, job: &Job, profile: &Arc<Profile>) -> Result<Self, EngineError> {
         let cpu = Cpu::new(Arc::clone(profile), machine.ram.memory().clone(), machine.devices.clone())?;
         let ram = machine.ram.clone();
-        let planted = job.l1.sensitive.iter().filter_map(|&at| Some((at, ram.byte(at)?))).collect();
+        let planted = job.l1.sensitive.iter().filter_map(|&at| {
+            let enters = [VMLAUNCH, VMRESUME].iter().any(|i| i[..] == ram.bytes(at, 3));
+            Some(Planted { at, original: ram.byte(at)?, enters })
+        });
+        let planted = planted.collect();
         let assist = Self { cpu, ram, planted, count: 0, wall: Duration::ZERO };
         assist.plant();
         Ok(assist)
@@ -53,21 +67,36 @@ impl Assist {
 
     /// Whether an INT3 is planted there.
     pub fn is_planted(&self, address: u64) -> bool {
-        self.planted.binary_search_by_key(&address, |p| p.0).is_ok()
+        self.find(address).is_some()
+    }
+
+    /// Whether the instruction there changes neither debug nor vector registers.
+    pub fn is_shallow(&self, address: u64) -> bool {
+        self.find(address).is_some_and(|p| !p.enters)
+    }
+
+    fn find(&self, address: u64) -> Option<&Planted> {
+        let index = self.planted.binary_search_by_key(&address, |p| p.at).ok()?;
+        self.planted.get(index)
+    }
+
+    /// The reference CPU's state after the last assist.
+    pub fn state(&self) -> State {
+        self.cpu.state()
     }
 
     fn plant(&self) {
-        for &(at, _) in &self.planted {
+        for p in &self.planted {
             // The address was read from before.
-            let _ = self.ram.write(at, &[INT3]);
+            let _ = self.ram.write(p.at, &[INT3]);
         }
     }
 
     fn restore(&self) {
-        for &(at, original) in &self.planted {
+        for p in &self.planted {
             // What the guest has written there since is its own.
-            if self.ram.byte(at) == Some(INT3) {
-                let _ = self.ram.write(at, &[original]);
+            if self.ram.byte(p.at) == Some(INT3) {
+                let _ = self.ram.write(p.at, &[p.original]);
             }
         }
     }

@@ -20,7 +20,7 @@ use kvm_bindings::{
     KVM_EXIT_IO_IN, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_SW_BP, KVM_INTERNAL_ERROR_EMULATION, Msrs,
     kvm_debugregs, kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_userspace_memory_region,
 };
-use kvm_ioctls::{Kvm, VcpuExit as KvmExit, VcpuFd, VmFd};
+use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuExit as KvmExit, VcpuFd, VmFd};
 use rig_abi::layout::RAM_SIZE;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
@@ -42,6 +42,10 @@ pub(crate) struct Setup<'a> {
 pub(crate) struct KvmVcpu {
     watchdog: Option<(Watchdog, Option<Instant>)>,
     vcpu: VcpuFd,
+    /// KVM leaves registers in the run page at each exit and takes them from there, without further calls.
+    sync: bool,
+    /// The registers in the run page are those of the virtual processor.
+    synced: bool,
     _vm: VmFd,
     assist: Option<Assist>,
     ram: Ram,
@@ -79,7 +83,13 @@ impl KvmVcpu {
         };
         // SAFETY: the memory is mapped for longer than the virtual machine lives: `ram` is dropped after `_vm`.
         unsafe { vm.set_user_memory_region(region) }.map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
-        let vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        let mut vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        let wanted = SyncReg::Register as i32 | SyncReg::SystemRegister as i32;
+        let sync = setup.kvm.check_extension_int(Cap::SyncRegs) & wanted == wanted;
+        if sync {
+            vcpu.set_sync_valid_reg(SyncReg::Register);
+            vcpu.set_sync_valid_reg(SyncReg::SystemRegister);
+        }
         let too_many = || EngineError::Kvm {
             call: "table for KVM_SET_CPUID2",
             source: kvm_ioctls::Error::new(libc::E2BIG),
@@ -100,6 +110,8 @@ impl KvmVcpu {
         Ok(Self {
             watchdog: None,
             vcpu,
+            sync,
+            synced: false,
             _vm: vm,
             assist,
             ram: machine.ram.clone(),
@@ -110,11 +122,35 @@ impl KvmVcpu {
     }
 
     fn regs(&self) -> Result<kvm_regs, EngineError> {
+        if self.synced {
+            return Ok(self.vcpu.sync_regs().regs);
+        }
         self.vcpu.get_regs().map_err(failed("KVM_GET_REGS"))
     }
 
     fn sregs(&self) -> Result<kvm_sregs, EngineError> {
+        if self.synced {
+            return Ok(self.vcpu.sync_regs().sregs);
+        }
         self.vcpu.get_sregs().map_err(failed("KVM_GET_SREGS"))
+    }
+
+    fn set_regs(&mut self, regs: kvm_regs) -> Result<(), EngineError> {
+        if self.synced {
+            self.vcpu.sync_regs_mut().regs = regs;
+            self.vcpu.set_sync_dirty_reg(SyncReg::Register);
+            return Ok(());
+        }
+        self.vcpu.set_regs(&regs).map_err(failed("KVM_SET_REGS"))
+    }
+
+    fn set_sregs(&mut self, sregs: kvm_sregs) -> Result<(), EngineError> {
+        if self.synced {
+            self.vcpu.sync_regs_mut().sregs = sregs;
+            self.vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
+            return Ok(());
+        }
+        self.vcpu.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))
     }
 
     fn debugregs(&self) -> Result<kvm_debugregs, EngineError> {
@@ -123,6 +159,7 @@ impl KvmVcpu {
 
     /// Enters the guest once and lets the devices answer.
     fn enter(&mut self) -> Result<Exit, EngineError> {
+        self.synced = self.sync;
         let exit = match self.vcpu.run() {
             Ok(exit) => exit,
             Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => return Ok(Exit::Interrupted),
@@ -169,39 +206,54 @@ impl KvmVcpu {
 
     /// An instruction that KVM cannot execute, or a planted one.
     fn assist(&mut self, limits: &Limits, why: Option<String>) -> Result<Option<VcpuExit>, EngineError> {
-        let (regs, sregs, debugregs) = (self.regs()?, self.sregs()?, self.debugregs()?);
+        let Some(mut assist) = self.assist.take() else { return Ok(None) };
+        let result = self.assist_with(&mut assist, limits, why);
+        self.assist = Some(assist);
+        result
+    }
+
+    fn assist_with(
+        &mut self,
+        assist: &mut Assist,
+        limits: &Limits,
+        why: Option<String>,
+    ) -> Result<Option<VcpuExit>, EngineError> {
+        let (regs, sregs) = (self.regs()?, self.sregs()?);
+        // Each call to KVM can cost as much as the assist: what this instruction cannot touch stays where it is.
+        let deep = if assist.is_shallow(regs.rip) {
+            None
+        } else {
+            let area = self.vcpu.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
+            assist.set_vectors(&state::to_image(&area));
+            Some((area, assist.vectors(), self.debugregs()?))
+        };
+        let debugregs = deep.as_ref().map_or_else(|| state::to_debugregs(&assist.state()), |d| d.2);
         let before = state::from_kvm(&regs, &sregs, &debugregs, self.cr4_kept);
+        self.devices.borrow_mut().note(Some(before.rip), why.map_or(L0What::Assist, L0What::Note));
         let deadline = self.watchdog.as_ref().and_then(|w| w.1);
-        let mut area = self.vcpu.get_xsave().map_err(failed("KVM_GET_XSAVE"))?;
-        let Some(assist) = &mut self.assist else { return Ok(None) };
-        assist.set_vectors(&state::to_image(&area));
-        let vectors = assist.vectors();
-        {
-            let mut devices = self.devices.borrow_mut();
-            devices.note(Some(before.rip), why.map_or(L0What::Assist, L0What::Note));
+        let after = match assist.step(&before, limits, deadline) {
+            Assisted::Root(after) => after,
+            Assisted::End(exit) => return Ok(Some(exit)),
+        };
+        self.cr4_kept = after.cr4 & self.hidden_cr4;
+        self.set_regs(state::to_regs(&after))?;
+        let new = state::to_sregs(&after, &sregs, self.hidden_cr4);
+        if new != sregs {
+            self.set_sregs(new)?;
         }
-        match assist.step(&before, limits, deadline) {
-            Assisted::Root(after) => {
-                let new = assist.vectors();
-                if new != vectors {
-                    state::from_image(&new, &mut area);
-                    // SAFETY: no feature is enabled whose state would need more than the 4096 bytes of the structure.
-                    unsafe { self.vcpu.set_xsave(&area) }.map_err(failed("KVM_SET_XSAVE"))?;
-                }
-                self.cr4_kept = after.cr4 & self.hidden_cr4;
-                self.vcpu.set_regs(&state::to_regs(&after)).map_err(failed("KVM_SET_REGS"))?;
-                let new = state::to_sregs(&after, &sregs, self.hidden_cr4);
-                if new != sregs {
-                    self.vcpu.set_sregs(&new).map_err(failed("KVM_SET_SREGS"))?;
-                }
-                if after.dr != before.dr {
-                    let debugregs = state::to_debugregs(&after);
-                    self.vcpu.set_debug_regs(&debugregs).map_err(failed("KVM_SET_DEBUGREGS"))?;
-                }
-                Ok(None)
+        if after.dr != before.dr {
+            let debugregs = state::to_debugregs(&after);
+            self.vcpu.set_debug_regs(&debugregs).map_err(failed("KVM_SET_DEBUGREGS"))?;
+        }
+        if let Some((mut area, vectors, _)) = deep {
+            let new = assist.vectors();
+            if new != vectors {
+                state::from_image(&new, &mut area);
+                // SAFETY: no feature is enabled whose state would need more than the 4096 bytes of the structure.
+                unsafe { self.vcpu.set_xsave(&area) }.map_err(failed("KVM_SET_XSAVE"))?;
             }
-            Assisted::End(exit) => Ok(Some(exit)),
         }
+        Ok(None)
     }
 
     fn internal(
@@ -231,8 +283,8 @@ impl Vcpu for KvmVcpu {
     fn set_state(&mut self, state: &State) -> Result<(), EngineError> {
         self.cr4_kept = state.cr4 & self.hidden_cr4;
         let sregs = state::to_sregs(state, &self.sregs()?, self.hidden_cr4);
-        self.vcpu.set_sregs(&sregs).map_err(failed("KVM_SET_SREGS"))?;
-        self.vcpu.set_regs(&state::to_regs(state)).map_err(failed("KVM_SET_REGS"))?;
+        self.set_sregs(sregs)?;
+        self.set_regs(state::to_regs(state))?;
         self.vcpu.set_debug_regs(&state::to_debugregs(state)).map_err(failed("KVM_SET_DEBUGREGS"))
     }
 
@@ -262,7 +314,7 @@ impl Vcpu for KvmVcpu {
                     let mut regs = self.regs()?;
                     if regs.rip != pc {
                         regs.rip = pc;
-                        self.vcpu.set_regs(&regs).map_err(failed("KVM_SET_REGS"))?;
+                        self.set_regs(regs)?;
                     }
                     self.assist(limits, None)?
                 }
