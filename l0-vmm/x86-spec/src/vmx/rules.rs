@@ -12,12 +12,15 @@ mod guest_control;
 mod guest_segment;
 mod guest_state;
 mod host;
+mod msr_load;
+mod optional;
 mod segments;
 
 use super::error::InstructionError;
 use super::exit::Reason;
 use super::field::Field;
 pub use context::{CpuState, Ctx, PhysRead};
+pub use msr_load::refused_entry;
 
 /// When a rule is checked, and so what a VM entry that breaks it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +64,7 @@ impl Stage {
             Self::Controls => CONTROLS,
             Self::Host => HOST,
             Self::Guest => GUEST,
-            Self::MsrLoad => &[],
+            Self::MsrLoad => MSR_LOAD,
         }
     }
 
@@ -77,7 +80,7 @@ impl Stage {
             Self::Guest => {
                 guest_control::obeyed(ctx) && guest_segment::obeyed(ctx) && guest_state::obeyed(ctx)
             }
-            Self::MsrLoad => true,
+            Self::MsrLoad => msr_load::obeyed(ctx),
         };
         if obeyed { None } else { first_broken(self.rules(), ctx) }
     }
@@ -181,17 +184,27 @@ pub const HOST: &[Rule] = host::ROWS;
 /// SDM: "Checks on the Guest State Area".
 pub const GUEST: &[Rule] = &join::<GUEST_LEN>(&[guest_control::ROWS, guest_segment::ROWS, guest_state::ROWS]);
 
-/// Every rule, in the order of the checks.
+/// SDM: "Loading MSRs". They are about the entries of the list; the exit qualification is the number of the entry that
+/// fails, the first being 1.
+pub const MSR_LOAD: &[Rule] = msr_load::ROWS;
+
+/// Guest-state rules that a processor may check or not. They are in none of the other tables.
+pub const OPTIONAL: &[Rule] = optional::ROWS;
+
+/// Every rule but the optional ones, in the order of the checks.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     Stage::ALL.into_iter().flat_map(|stage| stage.rules())
 }
 
-/// The rule with this id.
+/// The rule with this id, be it optional or not.
 pub fn by_id(id: &str) -> Option<&'static Rule> {
-    all().find(|rule| rule.id == id)
+    all().chain(OPTIONAL).find(|rule| rule.id == id)
 }
 
 /// The first of these rules that is broken.
 pub fn first_broken(rules: &'static [Rule], ctx: &Ctx<'_>) -> Option<&'static Rule> {
     rules.iter().find(|rule| !(rule.check)(ctx))
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,12 @@ impl Ctx<'_> {
         all(self.v[Field::VM_EXIT_CONTROLS], bits)
     }
 
+    /// The secondary VM-exit controls count as 0 unless they are activated.
+    #[inline]
+    pub(super) fn exit2(&self, bits: u64) -> bool {
+        all(self.v[Field::SECONDARY_VM_EXIT_CONTROLS], bits) && self.exit(Exit::ACTIVATE_SECONDARY_CONTROLS)
+    }
+
     #[inline]
     pub(super) fn entry(&self, bits: u64) -> bool {
         all(self.v[Field::VM_ENTRY_CONTROLS], bits)
@@ -123,6 +129,12 @@ impl Ctx<'_> {
     #[inline]
     pub(super) fn pae_paging(&self) -> bool {
         self.v[Field::GUEST_CR0] & cr0::PG != 0 && self.v[Field::GUEST_CR4] & cr4::PAE != 0 && !self.ia32e()
+    }
+
+    /// The guest will use FRED.
+    #[inline]
+    pub(super) fn fred(&self) -> bool {
+        self.v[Field::GUEST_CR4] & cr4::FRED != 0 && self.ia32e()
     }
 
     /// The event to inject; not valid if there is none.

@@ -4,7 +4,6 @@ use super::context::implies;
 use super::controls_exec::allowed;
 use super::controls_exit::{list_aligned, list_physical};
 use crate::vector;
-use crate::vmx::caps::Features;
 use crate::vmx::controls::{Entry, Proc, Word};
 use crate::vmx::field::Field as F;
 use crate::vmx::intr_info::{IntrInfo, Kind};
@@ -33,20 +32,21 @@ in "VM-Entry Control Fields", NONE {
         "the VM-entry controls have only settings that IA32_VMX_ENTRY_CTLS allows",
         |c| allowed(c, Word::Entry);
     "ctl.inject.type_reserved" [VM_ENTRY_INTR_INFO_FIELD]
-        "the interruption type of an injected event is not 1, and is 7 only if the monitor trap flag is supported",
+        "the interruption type of an injected event is not 1, and a pending MTF VM exit needs support for the monitor trap flag",
         |c| implies(c.event().valid(), match c.event().kind() {
             RESERVED_KIND => false,
-            Kind::OTHER => c.caps.allows(Word::Proc, Proc::MONITOR_TRAP_FLAG) || c.has(Features::FRED),
+            Kind::OTHER => {
+                c.caps.allows(Word::Proc, Proc::MONITOR_TRAP_FLAG) || c.event().vector() != OTHER_MTF
+            }
             _ => true,
         });
-    "ctl.inject.vector" [VM_ENTRY_INTR_INFO_FIELD]
-        "the vector of an injected event fits its type: 2 for an NMI, at most 31 for a hardware exception, 0 for a pending MTF VM exit",
+    "ctl.inject.vector" [VM_ENTRY_INTR_INFO_FIELD, GUEST_CR4, VM_ENTRY_CONTROLS]
+        "the vector of an injected event fits its type: 2 for an NMI, at most 31 for a hardware exception, 0 for other events, or 1 or 2 if the guest uses FRED",
         |c| implies(c.event().valid(), match c.event().kind() {
             Kind::NMI => c.event().vector() == vector::NMI,
             Kind::HARDWARE_EXCEPTION => c.event().vector() < EXCEPTIONS,
             Kind::OTHER => {
-                c.event().vector() == OTHER_MTF
-                    || c.has(Features::FRED) && c.event().vector() <= OTHER_SYSENTER
+                c.event().vector() == OTHER_MTF || c.event().vector() <= OTHER_SYSENTER && c.fred()
             }
             _ => true,
         });
@@ -78,7 +78,7 @@ in "VM-Entry Control Fields", NONE {
     "ctl.inject.length" [VM_ENTRY_INSTRUCTION_LEN, VM_ENTRY_INTR_INFO_FIELD]
         "the instruction length of an injected software event is at most 15, and 0 only where IA32_VMX_MISC bit 30 allows it",
         |c| implies(c.event().valid() && has_length(c.event()), match c.v[F::VM_ENTRY_INSTRUCTION_LEN] {
-            0 => c.caps.inject_zero_length(),
+            0 => c.caps.inject_zero_length() || c.event().kind() == Kind::OTHER,
             length => length <= MAX_INSTRUCTION,
         });
     "ctl.entry.msr_load_address" [VM_ENTRY_MSR_LOAD_ADDR, VM_ENTRY_MSR_LOAD_COUNT]

@@ -3,22 +3,14 @@
 use super::context::implies;
 use crate::vmx::caps::Caps;
 use crate::vmx::controls::{Entry, Exit, Pin, Proc, Proc2, Proc3, Word};
+use crate::vmx::ept::{eptp, memory_type};
 use crate::vmx::field::Field as F;
-
-/// The EPT pointer. SDM: "Extended-Page-Table Pointer (EPTP)".
-pub(super) mod eptp {
-    pub(in super::super) const MEMORY_TYPE: u64 = 7;
-    pub(in super::super) const UC: u64 = 0;
-    pub(in super::super) const WB: u64 = 6;
-    pub(in super::super) const WALK_SHIFT: u32 = 3;
-    pub(in super::super) const WALK: u64 = 7;
-    pub(in super::super) const ACCESSED_DIRTY: u64 = 1 << 6;
-    pub(in super::super) const SUPERVISOR_SHADOW_STACK: u64 = 1 << 7;
-    pub(in super::super) const RESERVED: u64 = 0xf00;
-}
 
 /// The HLAT pointer: all but PWT, PCD and the address. SDM: "Hypervisor-Managed Linear-Address Translation".
 const HLATP_RESERVED: u64 = 0xfe7;
+/// The greatest HLAT prefix size: bits 53:48 of IA32_VMX_EPT_VPID_CAP.
+const MAX_PREFIX_SHIFT: u32 = 48;
+const MAX_PREFIX: u64 = 0x3f;
 /// Bits 3:0 of the TPR threshold.
 const THRESHOLD: u64 = 0xf;
 /// Where the virtual task-priority register (VTPR) is in the virtual-APIC page.
@@ -130,13 +122,13 @@ in "VM-Execution Control Fields", NONE {
     "ctl.eptp.memory_type" [EPT_POINTER, SECONDARY_VM_EXEC_CONTROL]
         "the memory type in bits 2:0 of the EPT pointer is one that IA32_VMX_EPT_VPID_CAP offers, with \"enable EPT\"",
         |c| implies(c.ept(), match c.v[F::EPT_POINTER] & eptp::MEMORY_TYPE {
-            eptp::UC => c.caps.ept_memory_uc(),
-            eptp::WB => c.caps.ept_memory_wb(),
+            memory_type::UC => c.caps.ept_memory_uc(),
+            memory_type::WB => c.caps.ept_memory_wb(),
             _ => false,
         });
     "ctl.eptp.walk_length" [EPT_POINTER, SECONDARY_VM_EXEC_CONTROL]
         "bits 5:3 of the EPT pointer are one less than a page-walk length that IA32_VMX_EPT_VPID_CAP offers, with \"enable EPT\"",
-        |c| implies(c.ept(), match (c.v[F::EPT_POINTER] >> eptp::WALK_SHIFT & eptp::WALK) + 1 {
+        |c| implies(c.ept(), match ((c.v[F::EPT_POINTER] & eptp::WALK) >> eptp::WALK_SHIFT) + 1 {
             4 => c.caps.ept_walk_4(),
             5 => c.caps.ept_walk_5(),
             _ => false,
@@ -157,7 +149,7 @@ in "VM-Execution Control Fields", NONE {
         "bits 11:8 of the EPT pointer and those beyond the physical-address width are 0, with \"enable EPT\"",
         |c| implies(
             c.ept(),
-            c.v[F::EPT_POINTER] & (eptp::RESERVED | c.caps.beyond_physical()) == 0,
+            c.v[F::EPT_POINTER] & (eptp::RESERVED_LOW | c.caps.beyond_physical()) == 0,
         );
     "ctl.pml.needs_ept" [SECONDARY_VM_EXEC_CONTROL]
         "\"enable PML\" is 0 without \"enable EPT\"",
@@ -249,6 +241,12 @@ in "VM-Execution Control Fields", NONE {
             c.proc3(Proc3::ENABLE_HLAT),
             c.v[F::HLATP] & (HLATP_RESERVED | c.caps.beyond_physical()) == 0,
         );
+    "ctl.hlat.prefix_size" [HLAT_PREFIX_SIZE, TERTIARY_VM_EXEC_CONTROL]
+        "the HLAT prefix size is not above the one that IA32_VMX_EPT_VPID_CAP gives, with \"enable HLAT\"",
+        |c| implies(
+            c.proc3(Proc3::ENABLE_HLAT),
+            c.v[F::HLAT_PREFIX_SIZE] <= c.caps.ept_vpid >> MAX_PREFIX_SHIFT & MAX_PREFIX,
+        );
     "ctl.paging_write.needs_ept" [TERTIARY_VM_EXEC_CONTROL, SECONDARY_VM_EXEC_CONTROL]
         "\"EPT paging-write control\" is 0 without \"enable EPT\"",
         |c| implies(c.proc3(Proc3::EPT_PAGING_WRITE), c.ept());
@@ -258,14 +256,11 @@ in "VM-Execution Control Fields", NONE {
     "ctl.ipi.table_address" [PID_POINTER_TABLE, TERTIARY_VM_EXEC_CONTROL]
         "bits 2:0 of the PID-pointer table address are 0 with \"IPI virtualization\"",
         |c| implies(c.proc3(Proc3::IPI_VIRT), c.v[F::PID_POINTER_TABLE].is_multiple_of(PID_POINTER));
-    "ctl.ipi.table_width" [PID_POINTER_TABLE, TERTIARY_VM_EXEC_CONTROL]
-        "the PID-pointer table address is within the physical-address width with \"IPI virtualization\"",
-        |c| implies(c.proc3(Proc3::IPI_VIRT), c.physical(F::PID_POINTER_TABLE));
-    "ctl.ipi.table_end" [LAST_PID_POINTER_INDEX, PID_POINTER_TABLE, TERTIARY_VM_EXEC_CONTROL]
-        "the last entry of the PID-pointer table is within the physical-address width with \"IPI virtualization\"",
+    "ctl.ipi.table_width" [PID_POINTER_TABLE, LAST_PID_POINTER_INDEX, TERTIARY_VM_EXEC_CONTROL]
+        "the PID-pointer table and its last entry are within the physical-address width with \"IPI virtualization\"",
         |c| implies(c.proc3(Proc3::IPI_VIRT), {
             let last = c.v[F::PID_POINTER_TABLE].checked_add(PID_POINTER * c.v[F::LAST_PID_POINTER_INDEX]);
-            last.is_some_and(|last| c.caps.physical_ok(last))
+            c.physical(F::PID_POINTER_TABLE) && last.is_some_and(|last| c.caps.physical_ok(last))
         });
 }
 }

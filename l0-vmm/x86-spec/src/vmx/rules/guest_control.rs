@@ -51,6 +51,17 @@ const RTIT_CTL_RESERVED: u64 = 0xfe7f_0000_7084_0000;
 /// Reserved bits of IA32_LBR_CTL: 15:4, 63:23. SDM: "Last Branch Records".
 const LBR_CTL_RESERVED: u64 = 0xffff_ffff_ff80_fff0;
 
+/// FRED's MSRs. FRED specification: "FRED MSRs".
+pub(super) mod fred {
+    /// Bits of IA32_FRED_CONFIG: 2, 5:4, 11.
+    pub(in super::super) const CONFIG_RESERVED: u64 = 0x834;
+    /// The address in IA32_FRED_CONFIG.
+    pub(in super::super) const CONFIG_BASE: u64 = !0xfff;
+    /// Bits 5:0 of a stack pointer, 2:0 of a shadow-stack pointer.
+    pub(in super::super) const RSP_OFFSET: u64 = 0x3f;
+    pub(in super::super) const SSP_OFFSET: u64 = 7;
+}
+
 super::rules! { Guest;
 in "Checks on Guest Control Registers, Debug Registers, and MSRs", NONE {
     "guest.cr0.fixed" [GUEST_CR0, SECONDARY_VM_EXEC_CONTROL]
@@ -87,6 +98,9 @@ in "Checks on Guest Control Registers, Debug Registers, and MSRs", NONE {
     "guest.cr4.pcide" [GUEST_CR4, VM_ENTRY_CONTROLS]
         "CR4.PCIDE is 0 without \"IA-32e mode guest\"",
         |c| implies(!c.ia32e(), c.v[F::GUEST_CR4] & cr4::PCIDE == 0);
+    "guest.cr4.fred" [GUEST_CR4, VM_ENTRY_CONTROLS]
+        "CR4.FRED is 0 without \"IA-32e mode guest\"",
+        |c| implies(!c.ia32e(), c.v[F::GUEST_CR4] & cr4::FRED == 0);
     "guest.cr3.width" [GUEST_CR3]
         "bits 63:52 of the CR3 field and those beyond the physical-address width are 0, linear-address masking aside",
         |c| cr3_ok(c, F::GUEST_CR3);
@@ -163,6 +177,21 @@ in "Checks on Guest Control Registers, Debug Registers, and MSRs", NONE {
     "guest.uinv.upper" [GUEST_UINV, VM_ENTRY_CONTROLS]
         "bits 15:8 of the UINV field are 0 with \"load UINV\"",
         |c| implies(c.entry(Entry::LOAD_UINV), c.v[F::GUEST_UINV] <= 0xff);
+    "guest.fred.config" [GUEST_IA32_FRED_CONFIG, VM_ENTRY_CONTROLS]
+        "bits 11, 5:4 and 2 of the IA32_FRED_CONFIG field are 0 and its address is canonical with \"load IA32_FRED\"",
+        |c| implies(c.entry(Entry::LOAD_IA32_FRED), fred_config_ok(c, F::GUEST_IA32_FRED_CONFIG));
+    "guest.fred.rsp" [GUEST_IA32_FRED_RSP1, GUEST_IA32_FRED_RSP2, GUEST_IA32_FRED_RSP3, VM_ENTRY_CONTROLS]
+        "the IA32_FRED_RSP1 to RSP3 fields hold canonical addresses, 64-byte aligned, with \"load IA32_FRED\"",
+        |c| implies(c.entry(Entry::LOAD_IA32_FRED), {
+            let stacks = [F::GUEST_IA32_FRED_RSP1, F::GUEST_IA32_FRED_RSP2, F::GUEST_IA32_FRED_RSP3];
+            fred_stacks_ok(c, stacks, fred::RSP_OFFSET)
+        });
+    "guest.fred.ssp" [GUEST_IA32_FRED_SSP1, GUEST_IA32_FRED_SSP2, GUEST_IA32_FRED_SSP3, VM_ENTRY_CONTROLS]
+        "the IA32_FRED_SSP1 to SSP3 fields hold canonical addresses, 8-byte aligned, with \"load IA32_FRED\"",
+        |c| implies(c.entry(Entry::LOAD_IA32_FRED), {
+            let stacks = [F::GUEST_IA32_FRED_SSP1, F::GUEST_IA32_FRED_SSP2, F::GUEST_IA32_FRED_SSP3];
+            fred_stacks_ok(c, stacks, fred::SSP_OFFSET)
+        });
 }
 }
 
@@ -210,4 +239,17 @@ pub(super) const fn pat_ok(pat: u64) -> bool {
     const BYTES: u64 = 0x0101_0101_0101_0101;
     // Bit 1 only together with bit 2.
     pat & (BYTES * 0xf8) == 0 && (pat >> 1 & BYTES) & !(pat >> 2 & BYTES) == 0
+}
+
+/// IA32_FRED_CONFIG has no reserved bit and a canonical address.
+#[inline]
+pub(super) fn fred_config_ok(c: &Ctx<'_>, field: F) -> bool {
+    let value = c.v[field];
+    value & fred::CONFIG_RESERVED == 0 && canonical(value & fred::CONFIG_BASE, c.linear_width())
+}
+
+/// Stack pointers of FRED are canonical and aligned.
+#[inline]
+pub(super) fn fred_stacks_ok(c: &Ctx<'_>, stacks: [F; 3], offset: u64) -> bool {
+    stacks.into_iter().all(|field| c.v[field] & offset == 0 && c.canonical(field))
 }

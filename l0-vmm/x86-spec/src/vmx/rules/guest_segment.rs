@@ -1,8 +1,9 @@
 //! Checks on the guest's segment registers and descriptor-table registers.
 
 use super::context::{HIGH_HALF, implies};
-use super::segments::{CS, DS, ES, FS, GS, LDTR, SS, TR, ar, kind};
+use super::segments::{CS, DS, ES, FS, GS, LDTR, SS, TR, kind};
 use crate::vmx::field::Field as F;
+use crate::vmx::segment::{self as ar, system};
 
 /// Bits of a limit of GDTR or IDTR that do not exist.
 const TABLE_LIMIT_UPPER: u64 = 0xffff_0000;
@@ -195,8 +196,8 @@ in "Checks on Guest Segment Registers", NONE {
     "guest.tr.type" [GUEST_TR_AR_BYTES, VM_ENTRY_CONTROLS]
         "the type of TR is that of a busy TSS: 11, or 3 without \"IA-32e mode guest\"",
         |c| match TR.kind(c) {
-            kind::BUSY_TSS => true,
-            kind::BUSY_TSS16 => !c.ia32e(),
+            system::TSS_BUSY => true,
+            system::TSS16_BUSY => !c.ia32e(),
             _ => false,
         };
     "guest.tr.s" [GUEST_TR_AR_BYTES] "the S flag of TR is 0",
@@ -211,7 +212,7 @@ in "Checks on Guest Segment Registers", NONE {
     "guest.tr.usable" [GUEST_TR_AR_BYTES] "TR is usable",
         |c| TR.usable(c);
     "guest.ldtr.type" [GUEST_LDTR_AR_BYTES] "the type of LDTR is 2 if it is usable",
-        |c| implies(LDTR.usable(c), LDTR.kind(c) == kind::LDT);
+        |c| implies(LDTR.usable(c), LDTR.kind(c) == system::LDT);
     "guest.ldtr.s" [GUEST_LDTR_AR_BYTES] "the S flag of LDTR is 0 if it is usable",
         |c| implies(LDTR.usable(c), LDTR.ar(c) & ar::S == 0);
     "guest.ldtr.present" [GUEST_LDTR_AR_BYTES] "the P flag of LDTR is 1 if it is usable",

@@ -3,13 +3,14 @@
 use super::context::{Ctx, HIGH_HALF, PAGE_OFFSET, implies};
 use super::controls_entry::OTHER_MTF;
 use super::guest_control::debugctl;
-use super::segments::{CS, SS, ar};
-use crate::cr::rflags;
+use super::segments::{CS, SS};
+use crate::cr::{IOPL, rflags};
 use crate::vector;
 use crate::vmx::caps::Features;
 use crate::vmx::controls::{Entry, Pin, Proc2};
 use crate::vmx::field::Field as F;
 use crate::vmx::intr_info::Kind;
+use crate::vmx::segment as ar;
 
 /// Bits 63:22, 15, 5 and 3 of RFLAGS. SDM: "EFLAGS Register".
 const RFLAGS_RESERVED: u64 = 0xffff_ffff_ffc0_8028;
@@ -23,8 +24,8 @@ pub(super) mod activity {
 }
 
 /// Interruptibility state. SDM: "Guest Non-Register State", "Format of Interruptibility State".
-mod blocking {
-    pub(super) const STI: u64 = 1 << 0;
+pub(super) mod blocking {
+    pub(in super::super) const STI: u64 = 1 << 0;
     pub(super) const MOV_SS: u64 = 1 << 1;
     pub(super) const SMI: u64 = 1 << 2;
     pub(super) const NMI: u64 = 1 << 3;
@@ -85,6 +86,20 @@ in "Checks on Guest RIP, RFLAGS, and SSP", NONE {
     "guest.ssp.canonical" [GUEST_SSP, GUEST_CS_AR_BYTES, VM_ENTRY_CONTROLS]
         "the bits of SSP beyond the linear-address width are all alike in 64-bit mode, with \"load CET state\"",
         |c| implies(c.entry(Entry::LOAD_CET_STATE) && code64(c), upper_alike(c, F::GUEST_SSP));
+}
+in "VM Entries (FRED Specification)", NONE {
+    "guest.fred.ss_dpl" [GUEST_SS_AR_BYTES, GUEST_CR4, VM_ENTRY_CONTROLS]
+        "the DPL of SS is 0 or 3 if the guest uses FRED",
+        |c| implies(c.fred(), matches!(SS.dpl(c), 0 | 3));
+    "guest.fred.cs_l" [GUEST_CS_AR_BYTES, GUEST_SS_AR_BYTES, GUEST_CR4, VM_ENTRY_CONTROLS]
+        "the L flag of CS is 1 if the guest uses FRED and the DPL of SS is 0",
+        |c| implies(c.fred() && SS.dpl(c) == 0, CS.ar(c) & ar::L != 0);
+    "guest.fred.iopl" [GUEST_RFLAGS, GUEST_SS_AR_BYTES, GUEST_CR4, VM_ENTRY_CONTROLS]
+        "RFLAGS.IOPL is 0 if the guest uses FRED and the DPL of SS is 3",
+        |c| implies(c.fred() && SS.dpl(c) == 3, c.v[F::GUEST_RFLAGS] & IOPL == 0);
+    "guest.fred.sti" [GUEST_INTERRUPTIBILITY_INFO, GUEST_SS_AR_BYTES, GUEST_CR4, VM_ENTRY_CONTROLS]
+        "there is no blocking by STI if the guest uses FRED and the DPL of SS is 3",
+        |c| implies(c.fred() && SS.dpl(c) == 3, !blocked(c, blocking::STI));
 }
 in "Checks on Guest Non-Register State", NONE {
     "guest.activity.range" [GUEST_ACTIVITY_STATE]

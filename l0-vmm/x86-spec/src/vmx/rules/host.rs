@@ -1,9 +1,11 @@
 //! Checks on the host-state area.
 
 use super::context::{HIGH_HALF, canonical, implies};
-use super::guest_control::{cr3_ok, efer_defined, pat_ok, perf, s_cet_defined, s_cet_tracker};
+use super::guest_control::{
+    cr3_ok, efer_defined, fred, fred_config_ok, fred_stacks_ok, pat_ok, perf, s_cet_defined, s_cet_tracker,
+};
 use crate::cr::{cr0, cr4, efer};
-use crate::vmx::controls::Exit;
+use crate::vmx::controls::{Exit, Exit2};
 use crate::vmx::field::Field as F;
 
 /// CR0 bits that VM exit does not change, and VM entry does not check: NW, CD.
@@ -67,6 +69,9 @@ in "Checks on Host Control Registers, MSRs, and SSP", NONE {
     "host.s_cet.reserved" [HOST_S_CET, VM_EXIT_CONTROLS]
         "the IA32_S_CET field sets no reserved bit with \"load CET state\"",
         |c| implies(c.exit(Exit::LOAD_CET_STATE), c.v[F::HOST_S_CET] & !s_cet_defined(c) == 0);
+    "host.s_cet.canonical" [HOST_S_CET, VM_EXIT_CONTROLS]
+        "the IA32_S_CET field holds a canonical address with \"load CET state\"",
+        |c| implies(c.exit(Exit::LOAD_CET_STATE), c.canonical(F::HOST_S_CET));
     "host.s_cet.tracker" [HOST_S_CET, VM_EXIT_CONTROLS]
         "SUPPRESS and TRACKER in the IA32_S_CET field are not both 1 with \"load CET state\"",
         |c| implies(c.exit(Exit::LOAD_CET_STATE), s_cet_tracker(c.v[F::HOST_S_CET]));
@@ -76,6 +81,21 @@ in "Checks on Host Control Registers, MSRs, and SSP", NONE {
     "host.pkrs.upper" [HOST_IA32_PKRS, VM_EXIT_CONTROLS]
         "bits 63:32 of the IA32_PKRS field are 0 with \"load PKRS\"",
         |c| implies(c.exit(Exit::LOAD_PKRS), c.v[F::HOST_IA32_PKRS] & HIGH_HALF == 0);
+    "host.fred.config" [HOST_IA32_FRED_CONFIG, SECONDARY_VM_EXIT_CONTROLS]
+        "bits 11, 5:4 and 2 of the IA32_FRED_CONFIG field are 0 and its address is canonical with \"load IA32_FRED\"",
+        |c| implies(c.exit2(Exit2::LOAD_IA32_FRED), fred_config_ok(c, F::HOST_IA32_FRED_CONFIG));
+    "host.fred.rsp" [HOST_IA32_FRED_RSP1, HOST_IA32_FRED_RSP2, HOST_IA32_FRED_RSP3, SECONDARY_VM_EXIT_CONTROLS]
+        "the IA32_FRED_RSP1 to RSP3 fields hold canonical addresses, 64-byte aligned, with \"load IA32_FRED\"",
+        |c| implies(c.exit2(Exit2::LOAD_IA32_FRED), {
+            let stacks = [F::HOST_IA32_FRED_RSP1, F::HOST_IA32_FRED_RSP2, F::HOST_IA32_FRED_RSP3];
+            fred_stacks_ok(c, stacks, fred::RSP_OFFSET)
+        });
+    "host.fred.ssp" [HOST_IA32_FRED_SSP1, HOST_IA32_FRED_SSP2, HOST_IA32_FRED_SSP3, SECONDARY_VM_EXIT_CONTROLS]
+        "the IA32_FRED_SSP1 to SSP3 fields hold canonical addresses, 8-byte aligned, with \"load IA32_FRED\"",
+        |c| implies(c.exit2(Exit2::LOAD_IA32_FRED), {
+            let stacks = [F::HOST_IA32_FRED_SSP1, F::HOST_IA32_FRED_SSP2, F::HOST_IA32_FRED_SSP3];
+            fred_stacks_ok(c, stacks, fred::SSP_OFFSET)
+        });
 }
 in "Checks on Host Segment and Descriptor-Table Registers", NONE {
     "host.cs.rpl_ti" [HOST_CS_SELECTOR] "the RPL and TI of the CS selector are 0",
@@ -120,6 +140,9 @@ in "Checks Related to Address-Space Size", NONE {
     "host.cr4.pcide" [HOST_CR4, VM_EXIT_CONTROLS]
         "CR4.PCIDE is 0 without \"host address-space size\"",
         |c| implies(!c.host64(), c.v[F::HOST_CR4] & cr4::PCIDE == 0);
+    "host.cr4.fred" [HOST_CR4, VM_EXIT_CONTROLS]
+        "CR4.FRED is 0 without \"host address-space size\"",
+        |c| implies(!c.host64(), c.v[F::HOST_CR4] & cr4::FRED == 0);
     "host.rip.upper" [HOST_RIP, VM_EXIT_CONTROLS]
         "bits 63:32 of RIP are 0 without \"host address-space size\"",
         |c| implies(!c.host64(), c.v[F::HOST_RIP] & HIGH_HALF == 0);
@@ -138,11 +161,8 @@ in "Checks Related to Address-Space Size", NONE {
             let width = if c.v[F::HOST_CR4] & cr4::LA57 != 0 { 57 } else { 48 };
             implies(c.host64(), canonical(c.v[F::HOST_RIP], width))
         };
-    "host.cet.canonical" [HOST_S_CET, HOST_SSP, VM_EXIT_CONTROLS]
-        "IA32_S_CET and SSP are canonical with \"load CET state\" and \"host address-space size\"",
-        |c| implies(
-            c.host64() && c.exit(Exit::LOAD_CET_STATE),
-            c.canonical(F::HOST_S_CET) && c.canonical(F::HOST_SSP),
-        );
+    "host.ssp.canonical" [HOST_SSP, VM_EXIT_CONTROLS]
+        "SSP is canonical with \"load CET state\" and \"host address-space size\"",
+        |c| implies(c.host64() && c.exit(Exit::LOAD_CET_STATE), c.canonical(F::HOST_SSP));
 }
 }

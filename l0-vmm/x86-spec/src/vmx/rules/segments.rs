@@ -2,6 +2,9 @@
 
 use super::context::Ctx;
 use crate::vmx::field::Field;
+use crate::vmx::segment::{
+    ACCESSED, CODE, DPL, G, P, RESERVED_HIGH, RESERVED_LOW, S, TYPE, UNUSABLE, WRITABLE, dpl,
+};
 
 /// The fields of a segment register.
 #[derive(Clone, Copy)]
@@ -34,42 +37,25 @@ segments! {
     TR = GUEST_TR_SELECTOR GUEST_TR_BASE GUEST_TR_LIMIT GUEST_TR_AR_BYTES;
 }
 
-/// Access rights. SDM: "Guest Register State", "Format of Access Rights".
-pub(super) mod ar {
-    pub(in super::super) const TYPE: u64 = 0xf;
-    pub(in super::super) const S: u64 = 1 << 4;
-    pub(in super::super) const P: u64 = 1 << 7;
-    pub(in super::super) const L: u64 = 1 << 13;
-    pub(in super::super) const DB: u64 = 1 << 14;
-    pub(in super::super) const G: u64 = 1 << 15;
-    pub(in super::super) const UNUSABLE: u64 = 1 << 16;
-    /// Bits 11:8 and 31:17.
-    pub(in super::super) const RESERVED: u64 = 0xfffe_0f00;
-    /// What every segment of virtual-8086 mode has: present, DPL 3, data, writable, accessed.
-    pub(in super::super) const V86: u64 = 0xf3;
-}
+/// What every segment of virtual-8086 mode has: present, DPL 3, data, writable, accessed.
+const V86_RIGHTS: u32 = P | DPL | S | kind::DATA;
 
-/// Types. SDM: "Code- and Data-Segment Descriptor Types", "System Descriptor Types".
+/// Types of code and data. SDM: "Code- and Data-Segment Descriptor Types".
 pub(super) mod kind {
-    /// Accessed.
-    pub(in super::super) const A: u64 = 1 << 0;
-    /// Writable data, readable code.
-    pub(in super::super) const RW: u64 = 1 << 1;
-    /// Code.
-    pub(in super::super) const CODE: u64 = 1 << 3;
-    pub(in super::super) const LDT: u64 = 2;
-    /// A 16-bit busy TSS. Also: data, writable, accessed.
-    pub(in super::super) const BUSY_TSS16: u64 = 3;
-    /// A 32-bit or 64-bit busy TSS.
-    pub(in super::super) const BUSY_TSS: u64 = 11;
-    pub(in super::super) const DATA: u64 = 3;
+    use crate::vmx::segment::{ACCESSED, CODE, EXPAND_DOWN, WRITABLE};
+
+    /// Data, writable, accessed.
+    pub(in super::super) const DATA: u32 = WRITABLE | ACCESSED;
     /// Data that expands down, writable, accessed.
-    pub(in super::super) const DATA_DOWN: u64 = 7;
-    pub(in super::super) const CODE_ACCESSED: u64 = 9;
-    /// The last type that is not conforming code.
-    pub(in super::super) const CODE_READABLE: u64 = 11;
-    pub(in super::super) const CONFORMING: u64 = 13;
-    pub(in super::super) const CONFORMING_READABLE: u64 = 15;
+    pub(in super::super) const DATA_DOWN: u32 = EXPAND_DOWN | DATA;
+    /// Code, accessed.
+    pub(in super::super) const CODE_ACCESSED: u32 = CODE | ACCESSED;
+    /// Code, readable, accessed: the last type that is not conforming code.
+    pub(in super::super) const CODE_READABLE: u32 = CODE | WRITABLE | ACCESSED;
+    /// Conforming code, accessed.
+    pub(in super::super) const CONFORMING: u32 = CODE_ACCESSED | EXPAND_DOWN;
+    /// Conforming code, readable, accessed.
+    pub(in super::super) const CONFORMING_READABLE: u32 = CODE_READABLE | EXPAND_DOWN;
 }
 
 /// The requested privilege level of a selector.
@@ -84,18 +70,18 @@ const LIMIT_V86: u64 = 0xffff;
 
 impl Segment {
     #[inline]
-    pub(super) fn ar(self, c: &Ctx<'_>) -> u64 {
-        c.v[self.ar]
+    pub(super) fn ar(self, c: &Ctx<'_>) -> u32 {
+        c.v[self.ar] as u32
     }
 
     #[inline]
-    pub(super) fn kind(self, c: &Ctx<'_>) -> u64 {
-        self.ar(c) & ar::TYPE
+    pub(super) fn kind(self, c: &Ctx<'_>) -> u32 {
+        self.ar(c) & TYPE
     }
 
     #[inline]
     pub(super) fn usable(self, c: &Ctx<'_>) -> bool {
-        self.ar(c) & ar::UNUSABLE == 0
+        self.ar(c) & UNUSABLE == 0
     }
 
     /// The checks on access rights apply: usable, and not virtual-8086 mode.
@@ -105,13 +91,13 @@ impl Segment {
     }
 
     #[inline]
-    pub(super) fn dpl(self, c: &Ctx<'_>) -> u64 {
-        self.ar(c) >> 5 & 3
+    pub(super) fn dpl(self, c: &Ctx<'_>) -> u8 {
+        dpl(self.ar(c))
     }
 
     #[inline]
-    pub(super) fn rpl(self, c: &Ctx<'_>) -> u64 {
-        c.v[self.selector] & RPL
+    pub(super) fn rpl(self, c: &Ctx<'_>) -> u8 {
+        (c.v[self.selector] & RPL) as u8
     }
 
     #[inline]
@@ -121,14 +107,14 @@ impl Segment {
 
     #[inline]
     pub(super) fn reserved_ok(self, c: &Ctx<'_>) -> bool {
-        self.ar(c) & ar::RESERVED == 0
+        self.ar(c) & (RESERVED_LOW | RESERVED_HIGH) == 0
     }
 
     /// The granularity flag fits the limit.
     #[inline]
     pub(super) fn granularity_ok(self, c: &Ctx<'_>) -> bool {
         let limit = c.v[self.limit];
-        if self.ar(c) & ar::G != 0 { limit & LIMIT_LOW == LIMIT_LOW } else { limit & LIMIT_HIGH == 0 }
+        if self.ar(c) & G != 0 { limit & LIMIT_LOW == LIMIT_LOW } else { limit & LIMIT_HIGH == 0 }
     }
 
     /// The base, limit and rights of virtual-8086 mode.
@@ -144,14 +130,14 @@ impl Segment {
 
     #[inline]
     pub(super) fn v86_rights(self, c: &Ctx<'_>) -> bool {
-        !c.v86() || self.ar(c) == ar::V86
+        !c.v86() || self.ar(c) == V86_RIGHTS
     }
 
     /// The type of a data segment register: accessed, and readable if code.
     #[inline]
     pub(super) fn data_kind(self, c: &Ctx<'_>) -> bool {
         let kind = self.kind(c);
-        kind & kind::A != 0 && (kind & kind::CODE == 0 || kind & kind::RW != 0)
+        kind & ACCESSED != 0 && (kind & CODE == 0 || kind & WRITABLE != 0)
     }
 
     /// The privilege level of a data segment register.
