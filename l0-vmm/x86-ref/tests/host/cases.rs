@@ -264,10 +264,19 @@ pub fn registers(insn: &Instruction, random: &mut Random) -> Option<Registers> {
         return Some(regs);
     }
     let base = insn.memory_base();
+    let bit_string = matches!(insn.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
+    if base == Register::None && insn.memory_index() == Register::None {
+        // An absolute address, which `bytes` mostly makes in the data region.
+        if !(DATA..DATA + DATA_SIZE - 64).contains(&insn.memory_displacement64()) {
+            return None;
+        }
+        let misaligned = aligned(insn) && insn.memory_displacement64() & 15 != 0;
+        let string = bit_string && insn.op1_kind() == OpKind::Register;
+        return (!misaligned && !string).then_some(regs);
+    }
     if !base.is_gpr() || base.size() < 4 {
         return None;
     }
-    let bit_string = matches!(insn.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
     if bit_string && insn.op1_kind() == OpKind::Register {
         // Within 1 KByte either way, whatever the size of the register.
         let number = random.below(1 << 14) as i64 - (1 << 13);
@@ -276,7 +285,7 @@ pub fn registers(insn: &Instruction, random: &mut Random) -> Option<Registers> {
     let target = middle + 16 * random.below(64) + if aligned(insn) { 0 } else { random.below(16) };
     let current = insn.virtual_address(n, 0, |r, _, _| match r {
         r if r.is_segment_register() => Some(0),
-        r if r == Register::AL => Some(regs.gpr[0] & 0xff),
+        Register::AL => Some(regs.gpr[0] & 0xff),
         r if r.size() == 4 => Some(regs.gpr[gpr(r)] & 0xffff_ffff),
         r => Some(regs.gpr[gpr(r)]),
     })?;
@@ -288,7 +297,7 @@ pub fn registers(insn: &Instruction, random: &mut Random) -> Option<Registers> {
     // An index, or the bit number, that is the same register has moved with the base.
     let again = insn.virtual_address(n, 0, |r, _, _| match r {
         r if r.is_segment_register() => Some(0),
-        r if r == Register::AL => Some(regs.gpr[0] & 0xff),
+        Register::AL => Some(regs.gpr[0] & 0xff),
         r if r.size() == 4 => Some(regs.gpr[gpr(r)] & 0xffff_ffff),
         r => Some(regs.gpr[gpr(r)]),
     })?;
@@ -334,8 +343,15 @@ pub fn bytes(map: usize, opcode: u8, random: &mut Random) -> Vec<u8> {
             _ => code.extend([0x0f, 0x3a, opcode]),
         }
     }
-    // ModRM: three of four times registers.
+    // ModRM: three of four times registers, else memory at a base, or at an absolute address in the data region.
     let modrm = random.next() as u8;
+    if random.below(8) == 0 {
+        let at = DATA + DATA_SIZE / 2 + 16 * random.below(64) + random.pick(&[0, 0, 4, 8, 5]);
+        code.extend([modrm & 0x38 | 4, 0x25]);
+        code.extend((at as u32).to_le_bytes());
+        code.extend(random.next().to_le_bytes());
+        return code;
+    }
     code.push(if random.below(4) != 0 { modrm | 0xc0 } else { modrm & 0x7f | 0x40 });
     code.extend(
         random.next().to_le_bytes().iter().map(|b| if random.below(3) == 0 { *b & 0x1f } else { *b }),

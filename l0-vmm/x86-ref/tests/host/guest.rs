@@ -1,4 +1,4 @@
-//! One instruction on the reference CPU, in 64-bit mode over identity-mapped memory.
+//! Instructions on the reference CPU, in 64-bit mode over identity-mapped memory.
 
 use crate::native::{CODE, CODE_SIZE, DATA, DATA_SIZE, Registers};
 use std::{cell::RefCell, rc::Rc, sync::Arc};
@@ -39,6 +39,8 @@ pub struct Guest {
     state: State,
     load: u64,
     store: u64,
+    /// One instruction at a time, instead of decoded blocks.
+    pub single: bool,
 }
 
 /// Every feature that the CPU models.
@@ -96,15 +98,19 @@ impl Guest {
         };
         let bus = Rc::new(RefCell::new(NoBus));
         let cpu = Cpu::new(Arc::new(profile()), memory.clone(), bus).unwrap();
-        Self { cpu, memory, state, load: load_at, store: store_at }
+        Self { cpu, memory, state, load: load_at, store: store_at, single: false }
     }
 
     fn go(&mut self, rip: u64) -> Result<(), String> {
         self.state.rip = rip;
         self.cpu.set_state(&self.state);
-        match self.cpu.run(1 << 20) {
-            Stop::Bus => Ok(()),
-            other => Err(format!("{other:?}")),
+        loop {
+            let stop = if self.single { self.cpu.step_root(1) } else { self.cpu.run(1 << 20) };
+            match stop {
+                Stop::Bus => return Ok(()),
+                Stop::Budget | Stop::Root if self.single => {}
+                other => return Err(format!("{other:?}")),
+            }
         }
     }
 
@@ -118,7 +124,7 @@ impl Guest {
         }
     }
 
-    /// Executes the instruction at `at`. `Err`: it did not get to its end, and why.
+    /// Executes the code at `at`. `Err`: it did not get to its end, and why.
     pub fn execute(
         &mut self,
         at: u64,

@@ -5,6 +5,7 @@
 //! flags that the manual defines must then agree. Features that the host lacks are printed and left out.
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #![allow(unsafe_code, reason = "the instructions under test are executed natively")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 mod cases;
 mod guest;
@@ -77,6 +78,7 @@ impl Rig {
             self.at = CODE;
         }
         let at = self.at;
+        self.guest.single = self.at & 32 != 0;
         self.guest.set_data(data);
         self.guest.place(at, code, wrapped);
         let mut here = *before;
@@ -107,6 +109,22 @@ impl Rig {
             // All the way round (9 and 17): for iced and Intel no flag changes, for others OF follows the result.
             defined &= !rflags(RflagsBits::OF);
         }
+        let memory = insn.op_kinds().any(|k| !matches!(k, OpKind::Register | OpKind::Immediate8));
+        let differences = self.differences(&here, &there, defined, sse, memory.then_some(data.len()));
+        if !differences.is_empty() {
+            self.fail(insn, code, format!("{}\n  before: {before:x?}", differences.join("; ")));
+        }
+    }
+
+    /// What differs between the reference CPU and the host, of the flags only those of `defined`.
+    fn differences(
+        &mut self,
+        here: &Registers,
+        there: &Registers,
+        defined: u64,
+        sse: bool,
+        memory: Option<usize>,
+    ) -> Vec<String> {
         let mut differences = Vec::new();
         for n in (0..16).filter(|&n| n != 4 && here.gpr[n] != there.gpr[n]) {
             differences.push(format!("gpr {n}: {:#x}, host {:#x}", here.gpr[n], there.gpr[n]));
@@ -123,9 +141,9 @@ impl Rig {
                 differences.push(format!("mxcsr {:#x}, host {:#x}", here.mxcsr, there.mxcsr));
             }
         }
-        if insn.op_kinds().any(|k| !matches!(k, OpKind::Register | OpKind::Immediate8)) {
+        if let Some(len) = memory {
             let ours = self.guest.data();
-            if let Some(n) = (0..data.len()).find(|&n| ours[n] != self.native.data()[n]) {
+            if let Some(n) = (0..len).find(|&n| ours[n] != self.native.data()[n]) {
                 differences.push(format!(
                     "memory at +{n:#x}: {:#x}, host {:#x}",
                     ours[n],
@@ -133,9 +151,7 @@ impl Rig {
                 ));
             }
         }
-        if !differences.is_empty() {
-            self.fail(insn, code, format!("{}\n  before: {before:x?}", differences.join("; ")));
-        }
+        differences
     }
 
     /// An instruction changes only registers and flags that iced lists.
@@ -178,24 +194,40 @@ impl Rig {
     }
 }
 
+impl Rig {
+    fn new() -> Self {
+        Self {
+            guest: Guest::new(),
+            native: Native::new(),
+            info: InstructionInfoFactory::new(),
+            at: CODE,
+            trace: std::env::var_os("TRACE").is_some(),
+            tried: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            unsupported: BTreeSet::new(),
+        }
+    }
+}
+
+/// A number from the environment, to try more than the test does by itself.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+}
+
 #[test]
 fn agrees_with_the_host_and_with_iced() {
+    let mut rig = Rig::new();
+    instructions(&mut rig);
+    sequences(&mut rig);
+}
+
+/// Each instruction by itself.
+fn instructions(rig: &mut Rig) {
     let features = cases::features();
     for (feature, _) in features.iter().filter(|f| !f.1) {
         println!("skipped: this host has no {feature:?}");
     }
-    let mut rig = Rig {
-        guest: Guest::new(),
-        native: Native::new(),
-        info: InstructionInfoFactory::new(),
-        at: CODE,
-        trace: std::env::var_os("TRACE").is_some(),
-        tried: BTreeMap::new(),
-        failures: BTreeMap::new(),
-        unsupported: BTreeSet::new(),
-    };
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
-    let rounds = std::env::var("ROUNDS").ok().and_then(|s| s.parse().ok()).unwrap_or(ROUNDS);
+    let (seed, rounds) = (setting("SEED", 1), setting("ROUNDS", ROUNDS));
     let mut random = Random::new(seed);
     let mut data: Vec<u8> = (0..DATA_SIZE).map(|_| random.next() as u8).collect();
     for map in 0..6 {
@@ -224,4 +256,121 @@ fn agrees_with_the_host_and_with_iced() {
     }
     assert!(rig.failures.is_empty(), "{} mnemonics differ", rig.failures.len());
     assert!(rig.tried.len() > 300, "only {} mnemonics were tried", rig.tried.len());
+}
+
+/// Instructions in a sequence.
+const LENGTH: usize = 12;
+
+/// Sequences executed.
+const SEQUENCES: u64 = 4000;
+
+/// One instruction of a sequence, and what it does to the flags.
+#[derive(Clone)]
+struct Step {
+    code: Vec<u8>,
+    insn: Instruction,
+}
+
+/// Which flags are undefined after a sequence; `None` when it reads one that is.
+fn undefined_after(steps: &[Step]) -> Option<u64> {
+    use Mnemonic::{Rcl, Rcr, Rol, Ror, Sal, Sar, Shl, Shld, Shr, Shrd};
+    let mut undefined = 0;
+    for Step { insn, .. } in steps {
+        if rflags(insn.rflags_read()) & undefined != 0 {
+            return None;
+        }
+        let shifts = matches!(insn.mnemonic(), Shl | Sal | Shr | Sar | Rol | Ror | Rcl | Rcr | Shld | Shrd);
+        if shifts {
+            // With a count of 0 flags stay, also those that are undefined.
+            undefined |= rflags(insn.rflags_undefined() | RflagsBits::OF);
+        } else {
+            undefined = undefined & !rflags(insn.rflags_modified()) | rflags(insn.rflags_undefined());
+        }
+    }
+    Some(undefined)
+}
+
+/// Executes a sequence on both; what differs.
+fn compare_sequence(rig: &mut Rig, steps: &[Step], before: &Registers, data: &[u8]) -> Vec<String> {
+    let Some(undefined) = undefined_after(steps) else { return Vec::new() };
+    let code: Vec<u8> = steps.iter().flat_map(|s| s.code.iter().copied()).collect();
+    // Always at the same place: decoded code is dropped when it changes.
+    rig.guest.single = false;
+    rig.guest.set_data(data);
+    rig.guest.place(CODE, &code, true);
+    let (mut here, mut there) = (*before, *before);
+    if let Err(stop) = rig.guest.execute(CODE, code.len(), &mut here, true) {
+        rig.guest = Guest::new();
+        return vec![stop];
+    }
+    rig.native.data()[..data.len()].copy_from_slice(data);
+    rig.native.execute(CODE, &code, &mut there);
+    rig.differences(&here, &there, ARITHMETIC & !undefined, true, Some(data.len()))
+}
+
+/// Instructions in blocks, where flags of one may be left out because the next one sets them.
+fn sequences(rig: &mut Rig) {
+    let features = cases::features();
+    let (seed, rounds) = (setting("SEED", 1), setting("SEQUENCES", SEQUENCES));
+    let mut random = Random::new(seed + 1000);
+    let mut data: Vec<u8> = (0..DATA_SIZE).map(|_| random.next() as u8).collect();
+    let (mut done, mut failed) = (0, 0);
+    for _ in 0..rounds {
+        let mut steps: Vec<Step> = Vec::new();
+        while steps.len() < LENGTH {
+            let map = random.pick(&[0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 5]);
+            let bytes = cases::bytes(map, random.next() as u8, &mut random);
+            let at = CODE + steps.iter().map(|s| s.code.len() as u64).sum::<u64>();
+            let insn = Decoder::with_ip(64, &bytes, at, DecoderOptions::NONE).decode();
+            // Memory only at absolute addresses; no results that are undefined or may fault.
+            let based = insn.op_kinds().any(|k| k == OpKind::Memory)
+                && (insn.memory_base(), insn.memory_index())
+                    != (iced_x86::Register::None, iced_x86::Register::None);
+            let unwanted = matches!(
+                insn.mnemonic(),
+                Mnemonic::Div
+                    | Mnemonic::Idiv
+                    | Mnemonic::Shld
+                    | Mnemonic::Shrd
+                    | Mnemonic::Xlatb
+                    | Mnemonic::Std
+            ) || insn.is_string_instruction()
+                || insn.mnemonic() == Mnemonic::Maskmovdqu;
+            if unwanted
+                || based && insn.mnemonic() != Mnemonic::Lea
+                || !cases::can_try(&insn, &mut rig.info, &features)
+                || cases::registers(&insn, &mut random).is_none()
+            {
+                continue;
+            }
+            steps.push(Step { code: bytes[..insn.len()].to_vec(), insn });
+            if undefined_after(&steps).is_none() {
+                steps.pop();
+            }
+        }
+        let nothing = Instruction::default();
+        let Some(before) = cases::registers(&nothing, &mut random) else { continue };
+        for byte in data.iter_mut().take(64) {
+            *byte = random.next() as u8;
+        }
+        let differences = compare_sequence(rig, &steps, &before, &data);
+        done += 1;
+        if differences.is_empty() {
+            continue;
+        }
+        // Leave out what does not matter.
+        let mut n = 0;
+        while n < steps.len() {
+            let mut fewer = steps.clone();
+            fewer.remove(n);
+            if compare_sequence(rig, &fewer, &before, &data).is_empty() { n += 1 } else { steps = fewer }
+        }
+        failed += 1;
+        println!("sequence: {}", compare_sequence(rig, &steps, &before, &data).join("; "));
+        for step in &steps {
+            println!("  {:?} {:02x?}", step.insn.code(), step.code);
+        }
+    }
+    println!("{done} sequences");
+    assert_eq!(failed, 0, "sequences that differ");
 }

@@ -1,4 +1,4 @@
-//! One instruction on the host's own processor, in user mode.
+//! Instructions on the host's own processor, in user mode.
 
 use std::{arch::asm, ptr, slice};
 
@@ -53,9 +53,9 @@ impl Native {
         unsafe { slice::from_raw_parts_mut(start, DATA_SIZE as usize) }
     }
 
-    /// Executes `code`, which must be one instruction that neither branches nor uses RSP, at `at` in the code region.
+    /// Executes `code` at `at` in the code region: instructions that neither branch nor use RSP.
     pub fn execute(&mut self, at: u64, code: &[u8], registers: &mut Registers) {
-        assert!(at >= CODE && at + code.len() as u64 + 1 <= CODE + CODE_SIZE);
+        assert!(at >= CODE && at + (code.len() as u64) < CODE + CODE_SIZE);
         let start = ptr::with_exposed_provenance_mut::<u8>(at as usize);
         // SAFETY: inside the mapped code region.
         unsafe {
@@ -63,7 +63,7 @@ impl Native {
             // RET.
             start.add(code.len()).write(0xc3);
         }
-        // SAFETY: the code is one instruction and RET; all that it may change is saved or clobbered.
+        // SAFETY: the code ends with RET; all that it may change is saved or clobbered.
         unsafe { call(registers, start) }
     }
 }
