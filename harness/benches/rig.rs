@@ -1,7 +1,12 @@
 //! How fast the rig is, as its users meet it: one scenario as a whole process, the whole suite, and nested exits.
 //!
 //! `cargo bench -p harness`. Machines are noisy: compare the ratios of one run.
-#![allow(missing_docs, unsafe_code, clippy::unwrap_used, reason = "a benchmark: criterion's macros, one call of getrusage")]
+#![allow(
+    missing_docs,
+    unsafe_code,
+    clippy::unwrap_used,
+    reason = "a benchmark: criterion's macros, one call of getrusage"
+)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use harness::{

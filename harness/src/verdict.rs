@@ -67,6 +67,11 @@ pub fn trace(program: &Program, run: &Run, images: &Images) -> String {
     render::trace(program, run, &Symbols { l1: &images.l1, l2: &images.l2 })
 }
 
+/// The same with the rule that each failing VM entry broke, where the engine knows.
+pub fn explained(program: &Program, run: &Run, images: &Images) -> String {
+    render::explained(program, run, &Symbols { l1: &images.l1, l2: &images.l2 })
+}
+
 /// Runs a scenario and judges it.
 pub fn judge(
     scenario: &Scenario,

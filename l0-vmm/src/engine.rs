@@ -10,6 +10,7 @@ use crate::{
 use rig_abi::script::Step;
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use x86_ref::Profile;
+use x86_spec::vmx::rules::Rule;
 
 pub use crate::{
     boot::BootError,
@@ -129,6 +130,8 @@ pub struct Run {
     pub debug: Vec<u8>,
     /// The last things that L0 saw. Engine-specific: shown to explain, never compared.
     pub l0_track: Vec<L0Event>,
+    /// The rules of the manual that failing VM entries broke, in order, where the reference CPU did the VM entries.
+    pub refusals: Vec<&'static Rule>,
     /// Counts.
     pub stats: Stats,
 }

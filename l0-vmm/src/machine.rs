@@ -46,6 +46,7 @@ impl Machine {
             damage: heard.damage,
             debug: heard.debug,
             l0_track: heard.track,
+            refusals: vcpu.refusals(),
             stats,
         })
     }

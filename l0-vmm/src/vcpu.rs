@@ -2,6 +2,7 @@
 
 use crate::engine::{EngineError, Limit, Limits, Stats};
 use x86_ref::State;
+use x86_spec::vmx::rules::Rule;
 
 /// Why a [`Vcpu`] came back to the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(crate) trait Vcpu {
     fn state(&mut self) -> Result<State, EngineError>;
     /// Runs until something happens that the machine must know of.
     fn run(&mut self, limits: &Limits) -> Result<VcpuExit, EngineError>;
+    /// The rules that failing VM entries broke, in order, where it knows them.
+    fn refusals(&self) -> Vec<&'static Rule>;
     /// What it counted.
     fn stats(&self) -> Stats;
 }

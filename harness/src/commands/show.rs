@@ -21,7 +21,7 @@ pub(crate) fn run(common: &Common, name: &str, kind: EngineKind, l0: bool) -> an
         return Ok(ExitCode::NothingRan);
     }
     let (program, run) = verdict::run(&scenario, engine.as_mut(), &setting.images, Limits::default())?;
-    let trace = verdict::trace(&program, &run, &setting.images);
+    let trace = verdict::explained(&program, &run, &setting.images);
     match common.format {
         Format::Human => {
             anstream::println!(

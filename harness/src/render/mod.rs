@@ -12,8 +12,17 @@ use l0_vmm::{
     image::Image,
     trace::Record,
 };
-use rig_abi::{layout, record::Outcome, script::Op};
+use rig_abi::{
+    layout,
+    record::{Outcome, RunEnd},
+    script::Op,
+};
 use std::fmt::Write;
+use x86_spec::vmx::{
+    error::InstructionError,
+    exit::{ENTRY_FAILURE_BIT, Reason},
+    rules::Rule,
+};
 
 /// What names in a trace come from.
 #[derive(Clone, Copy)]
@@ -68,11 +77,66 @@ fn distance(rest: u64) -> String {
     if rest == 0 { String::new() } else { format!("+{rest:#x}") }
 }
 
-/// The whole trace of a run.
+/// The whole trace of a run: what snapshots hold and engines are compared by.
 pub fn trace(program: &Program, run: &Run, symbols: &Symbols<'_>) -> String {
+    write(program, run, symbols, &mut std::iter::empty())
+}
+
+/// The trace with the rule that each failing VM entry broke behind it, where the engine knows.
+pub fn explained(program: &Program, run: &Run, symbols: &Symbols<'_>) -> String {
+    write(program, run, symbols, &mut run.refusals.iter().copied())
+}
+
+/// For each case the rules that its failing VM entries broke, in order, where the engine knows.
+pub fn refusals_by_case(run: &Run) -> Vec<(usize, &'static Rule)> {
+    let mut case = 0;
+    let mut rules = run.refusals.iter();
+    let mut found = Vec::new();
+    for record in &run.records {
+        if let Record::Case { body, .. } = record {
+            case = body.case as usize;
+        }
+        if is_refusal(record) {
+            found.extend(rules.next().map(|rule| (case, *rule)));
+        }
+    }
+    found
+}
+
+/// Whether a record is that of a VM entry that a rule refused: error 7 or 8, or the exit for invalid guest state.
+fn is_refusal(record: &Record) -> bool {
+    let errors =
+        [InstructionError::ENTRY_INVALID_CONTROL_FIELD, InstructionError::ENTRY_INVALID_HOST_STATE_FIELD];
+    match record {
+        Record::Step { body, .. } => {
+            matches!(Op(body.op as u16), Op::LAUNCH | Op::RESUME)
+                && body.outcome == Outcome::VM_FAIL_VALID.0
+                && errors.contains(&InstructionError(body.error))
+        }
+        Record::Exit { body, .. } => {
+            Reason(body.reason as u16) == Reason::INVALID_STATE && body.reason & ENTRY_FAILURE_BIT != 0
+        }
+        Record::Run { body, .. } => {
+            body.end == RunEnd::NO_ENTRY.0 && errors.contains(&InstructionError(body.error))
+        }
+        _ => false,
+    }
+}
+
+fn write(
+    program: &Program,
+    run: &Run,
+    symbols: &Symbols<'_>,
+    rules: &mut dyn Iterator<Item = &'static Rule>,
+) -> String {
     let mut out = String::new();
     for record in &run.records {
         self::record(&mut out, program, record, symbols);
+        if is_refusal(record)
+            && let Some(rule) = rules.next()
+        {
+            let _ = writeln!(out, "        broken: {}: {} (\"{}\")", rule.id, rule.text, rule.title);
+        }
     }
     if let Some(damage) = &run.damage {
         line(&mut out, "damage", &damage.to_string());

@@ -292,7 +292,10 @@ impl Compiler {
                         self.poke(at, &bytes[..size as usize], 0);
                     }
                     _ => {
-                        return Err(At::new(&args.span, "poke needs \"bytes\", or \"value\" with a \"size\""));
+                        return Err(At::new(
+                            &args.span,
+                            "poke needs \"bytes\", or \"value\" with a \"size\"",
+                        ));
                     }
                 }
             }

@@ -7,6 +7,7 @@ use crate::{
 };
 use std::sync::Arc;
 use x86_ref::{Cpu, Profile, State, Stop};
+use x86_spec::vmx::rules::Rule;
 
 /// The engine.
 pub(super) struct Reference {
@@ -69,6 +70,10 @@ impl Vcpu for RefVcpu {
             Stop::Halted => VcpuExit::Halted { rip: self.cpu.state().rip },
             Stop::Unsupported(u) => VcpuExit::Unsupported { what: u.what, rip: u.rip, bytes: u.bytes },
         })
+    }
+
+    fn refusals(&self) -> Vec<&'static Rule> {
+        self.cpu.refusals().to_vec()
     }
 
     fn stats(&self) -> Stats {

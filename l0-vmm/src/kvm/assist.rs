@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use x86_ref::{Cpu, Profile, State, Stop};
+use x86_spec::vmx::rules::Rule;
 
 const INT3: u8 = 0xcc;
 const VMLAUNCH: [u8; 3] = [0x0f, 0x01, 0xc2];
@@ -63,6 +64,11 @@ impl Assist {
         let assist = Self { cpu, ram, planted, count: 0, wall: Duration::ZERO };
         assist.plant();
         Ok(assist)
+    }
+
+    /// The rules that failing VM entries broke, in order.
+    pub fn refusals(&self) -> &[&'static Rule] {
+        self.cpu.refusals()
     }
 
     /// Whether an INT3 is planted there.

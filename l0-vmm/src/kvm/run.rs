@@ -25,7 +25,7 @@ use rig_abi::layout::RAM_SIZE;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
 use vm_memory::{GuestAddress, GuestMemoryBackend};
 use x86_ref::{Bus, Flow, Profile, State};
-use x86_spec::msr;
+use x86_spec::{msr, vmx::rules::Rule};
 
 /// What a virtual processor is made from.
 pub(crate) struct Setup<'a> {
@@ -328,6 +328,10 @@ impl Vcpu for KvmVcpu {
                 return Ok(end);
             }
         }
+    }
+
+    fn refusals(&self) -> Vec<&'static Rule> {
+        self.assist.as_ref().map_or_else(Vec::new, |assist| assist.refusals().to_vec())
     }
 
     fn stats(&self) -> Stats {

@@ -166,7 +166,9 @@ impl Cpu {
                     checks.reads_memory[word] |= bit;
                 }
                 if !obeyed {
-                    self.vmx.failed = Some(rule);
+                    if self.vmx.refusals.len() < super::MAX_REFUSALS {
+                        self.vmx.refusals.push(rule);
+                    }
                     return Some(rule);
                 }
                 checks.marked[word] &= !bit;

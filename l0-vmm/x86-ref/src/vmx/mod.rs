@@ -64,9 +64,12 @@ pub(crate) struct Vmx {
     spaces: ept::Spaces,
     /// The guest has a VPID: VM entry and VM exit keep translations.
     keeps_translations: bool,
-    /// The rule that the last failing VM entry broke.
-    failed: Option<&'static Rule>,
+    /// The rules that failing VM entries broke, in order; no more than [`MAX_REFUSALS`].
+    refusals: Vec<&'static Rule>,
 }
+
+/// How many broken rules are kept.
+const MAX_REFUSALS: usize = 1 << 16;
 
 /// The control words in effect: a word that is not activated is zero.
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,15 +111,20 @@ impl Vmx {
             injecting: None,
             spaces: ept::Spaces::default(),
             keeps_translations: false,
-            failed: None,
+            refusals: Vec::new(),
         }
     }
 }
 
 impl Cpu {
+    /// The rules that failing VM entries broke, in order: errors 7 and 8 and the exit for invalid guest state.
+    pub fn refusals(&self) -> &[&'static Rule] {
+        &self.vmx.refusals
+    }
+
     /// The rule that the last failing VM entry broke.
     pub fn last_entry_failure(&self) -> Option<&'static Rule> {
-        self.vmx.failed
+        self.vmx.refusals.last().copied()
     }
 
     /// Pointer and fields of the current VMCS.

@@ -105,6 +105,15 @@ pub struct Rule {
     pub check: fn(&Ctx<'_>) -> bool,
 }
 
+impl PartialEq for Rule {
+    /// Ids are unique.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Rule {}
+
 /// Exit qualifications of a VM entry that failed for invalid guest state. SDM: "VM-Entry Failures During or After
 /// Loading Guest State".
 pub mod qualification {
