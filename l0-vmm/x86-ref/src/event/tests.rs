@@ -76,7 +76,7 @@ fn protected_mode_same_level() {
 fn interrupt_gates_mask_and_trap_gates_do_not() {
     for (vector, masked) in [(USER_VECTOR, true), (TRAP_VECTOR, false)] {
         let mut m = Machine::new(Start::Protected);
-        m.cpu.sysflags |= rflags::IF | rflags::TF & 0;
+        m.cpu.sysflags |= rflags::IF;
         let stop = m.go(|a| a.int(i32::from(vector)));
         assert_eq!(m.vector(&stop), vector);
         assert_eq!(m.cpu.sysflags & rflags::IF == 0, masked);

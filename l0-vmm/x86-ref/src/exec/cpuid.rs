@@ -40,7 +40,6 @@ const XSAVE_BASE: u32 = 576;
 /// A register of a CPUID leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    Eax = 0,
     Ebx = 1,
     Ecx = 2,
 }

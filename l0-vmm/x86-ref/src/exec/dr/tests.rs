@@ -10,7 +10,7 @@ fn reserved_bits_and_aliases() {
     let stop = m.go(|a| {
         a.mov(rax, -1i64)?;
         a.mov(dr0, rax)?;
-        a.mov(eax, 0xffff_ffffu32 & !0xff00_00ff)?;
+        a.mov(eax, 0x00ff_ff00u32)?;
         a.mov(dr7, rax)?;
         a.mov(rbx, dr7)?;
         a.xor(eax, eax)?;
