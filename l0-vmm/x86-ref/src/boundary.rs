@@ -63,6 +63,7 @@ impl Cpu {
     /// Recomputes [`Cpu::attention`] from the state it follows from. Call it after changing RFLAGS.TF/IF as a whole, DR7,
     /// the activity state, blocking, pending events, or VMX controls.
     pub(crate) fn attention_changed(&mut self) {
+        self.next_interrupt();
         let mut bits = self.attention & attention::STOP;
         if self.nmi_ready() || self.interrupt_ready().is_some() {
             bits |= attention::INTERRUPT;
@@ -146,12 +147,27 @@ impl Cpu {
         self.attention_changed();
     }
 
-    /// An external interrupt arrives. One that already waits stays if its priority is higher.
+    /// An external interrupt arrives. Those that wait are taken from the highest vector down, each of them once, as a local
+    /// APIC holds them.
     pub fn interrupt(&mut self, vector: u8) {
-        if self.intr_pending.is_none_or(|v| v < vector) {
-            self.intr_pending = Some(vector);
+        for vector in self.intr_pending.take().into_iter().chain([vector]) {
+            self.intr_queue[usize::from(vector >> 6)] |= 1 << (vector & 63);
         }
         self.attention_changed();
+    }
+
+    /// Puts the highest vector of the queue forward where none is.
+    fn next_interrupt(&mut self) {
+        if self.intr_pending.is_some() {
+            return;
+        }
+        for (n, word) in self.intr_queue.iter_mut().enumerate().rev() {
+            if let Some(bit) = word.checked_ilog2() {
+                *word &= !(1 << bit);
+                self.intr_pending = Some((n as u32 * 64 + bit) as u8);
+                return;
+            }
+        }
     }
 
     /// An NMI arrives.

@@ -185,6 +185,8 @@ pub struct Cpu {
     pub(crate) nmi_pending: bool,
     /// An external interrupt waits, with its vector.
     pub(crate) intr_pending: Option<u8>,
+    /// The vectors that wait behind it, one bit each.
+    pub(crate) intr_queue: [u64; 4],
     /// Instructions retired since the start, up to the last time that [`Cpu::budget`] was settled.
     pub(crate) retired: u64,
     /// The event that is being delivered through the IDT, for the IDT-vectoring fields of a VM exit and for double faults.
@@ -261,6 +263,7 @@ impl Cpu {
             pending_dbg: 0,
             nmi_pending: false,
             intr_pending: None,
+            intr_queue: [0; 4],
             retired: 0,
             delivering: None,
             step_tf: false,

@@ -1,7 +1,6 @@
 //! A small machine for tests of what the system does: tables, page tables, stacks, and a handler for each vector.
 //!
 //! Every handler is one HLT at [`handler`], so that a run ends where an event was delivered.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::{
     Bus, Cpu, CpuidLeaf, DescTable, Flow, Profile, Segment, Stop,

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::{Stop, cpu::gpr, testing::*};
 use iced_x86::code_asm::*;
@@ -72,6 +70,22 @@ fn cr8_holds_up_interrupts() {
     });
     assert_eq!(m.vector(&stop), 0x4f);
     assert_eq!(m.slot(0), CODE + 7);
+}
+
+#[test]
+fn interrupts_queue_up_by_vector() {
+    let mut m = Machine::new(Start::Long);
+    for vector in [0x41, 0x93, 0x40, 0xff, 0x41] {
+        m.cpu.interrupt(vector);
+    }
+    for expected in [0xff, 0x93, 0x41, 0x40] {
+        m.cpu.sysflags |= rflags::IF;
+        m.cpu.attention_changed();
+        let stop = m.go(|a| a.hlt());
+        assert_eq!(m.vector(&stop), expected);
+        m.cpu.rip = CODE;
+    }
+    assert_eq!(m.cpu.intr_pending, None);
 }
 
 #[test]

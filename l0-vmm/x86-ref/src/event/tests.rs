@@ -1,7 +1,9 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
-use crate::{Stop, testing::*};
+use crate::{
+    Stop,
+    cpu::{gpr, seg},
+    testing::*,
+};
 use iced_x86::code_asm::*;
 use x86_spec::cr::rflags;
 
@@ -30,7 +32,7 @@ fn real_mode_pushes_three_words_and_no_error_code() {
     let mut m = Machine::new(Start::Real);
     m.cpu.sysflags |= rflags::IF;
     // mov al, [bx] beyond the limit of DS: #GP, without an error code.
-    m.cpu.seg[crate::cpu::seg::DS].limit = 0xff;
+    m.cpu.seg[seg::DS].limit = 0xff;
     m.cpu.mode_changed();
     let stop = m.go(|a| {
         a.mov(bx, 0x100)?;

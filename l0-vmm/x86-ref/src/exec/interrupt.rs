@@ -48,7 +48,7 @@ fn into(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if cpu.flags.of() {
         return Err(software_exception(cpu, insn, vector::OF));
     }
-    cpu.rip = insn.next_ip();
+    cpu.rip = cpu.behind(insn);
     Ok(())
 }
 

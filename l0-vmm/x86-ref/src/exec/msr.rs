@@ -1,6 +1,6 @@
 //! Model-specific registers.
 
-use super::Handler;
+use super::{Handler, cpuid::Output};
 use crate::{
     Cpu,
     cpu::{gpr, seg},
@@ -21,6 +21,9 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+/// CPUID leaf 1, ECX: the local APIC's timer has a TSC deadline.
+const CPUID_TSC_DEADLINE: u32 = 24;
 
 /// The fixed-range MTRRs.
 pub(super) const FIXED_MTRRS: &[u32] =
@@ -118,6 +121,7 @@ impl Cpu {
             msr::IA32_GS_BASE if self.has(Features::LM) => self.seg[seg::GS].base,
             msr::IA32_KERNEL_GS_BASE if self.has(Features::LM) => m.kernel_gs_base,
             msr::IA32_TSC_AUX if self.has(Features::RDTSCP) => m.tsc_aux,
+            msr::IA32_TSC_DEADLINE if self.cpuid_bit(1, Output::Ecx, CPUID_TSC_DEADLINE) => 0,
             msr::IA32_X2APIC_FIRST..=msr::IA32_X2APIC_LAST if m.apic_base & APIC_BASE_X2APIC != 0 => {
                 return Err(self.unsupported("local APIC in x2APIC mode"));
             }
@@ -190,6 +194,12 @@ impl Cpu {
                 set(&mut self.msr.kernel_gs_base, value, canonical)
             }
             msr::IA32_TSC_AUX if self.has(Features::RDTSCP) => set(&mut self.msr.tsc_aux, value, fits32),
+            msr::IA32_TSC_DEADLINE if self.cpuid_bit(1, Output::Ecx, CPUID_TSC_DEADLINE) => {
+                if value != 0 {
+                    return Err(self.unsupported("the timer of the local APIC"));
+                }
+                true
+            }
             msr::IA32_X2APIC_FIRST..=msr::IA32_X2APIC_LAST if self.msr.apic_base & APIC_BASE_X2APIC != 0 => {
                 return Err(self.unsupported("local APIC in x2APIC mode"));
             }

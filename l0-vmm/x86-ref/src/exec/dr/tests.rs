@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 use crate::{Stop, cpu::gpr, testing::*};
 use iced_x86::code_asm::*;

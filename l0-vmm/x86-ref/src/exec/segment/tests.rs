@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use super::super::descriptor::SELECTOR_INDEX;
 use super::*;
 use crate::{Stop, testing::*};
