@@ -276,12 +276,12 @@ impl Machine {
 
     /// Assembles user code and runs it from the start, at CPL 3.
     pub fn go_user(&mut self, code: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Stop {
-        self.to_user();
+        self.enter_user();
         self.go(code)
     }
 
     /// Puts the CPU at user code.
-    pub fn to_user(&mut self) {
+    pub fn enter_user(&mut self) {
         let cpu = &mut self.cpu;
         let data = Segment { selector: USER_DATA, base: 0, limit: u32::MAX, rights: 0xc0f3 };
         let cs = if self.bitness == 64 {

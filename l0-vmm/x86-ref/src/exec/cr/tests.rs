@@ -59,7 +59,7 @@ fn what_control_registers_refuse() {
 #[test]
 fn control_registers_are_for_level_0() {
     let mut m = Machine::new(Start::Long);
-    m.to_user();
+    m.enter_user();
     let stop = write_cr(&mut m, 3, 0);
     m.faulted(stop, vector::GP, 0);
     // There is no CR1.
@@ -184,12 +184,12 @@ fn umip_keeps_smsw_and_its_siblings_from_users() {
     for bytes in [&[0x0f, 0x01, 0xe0][..], &[0x0f, 0x00, 0xc0], &[0x0f, 0x00, 0xc8]] {
         let mut m = Machine::new(Start::Long);
         m.cpu.cr4 |= cr4::UMIP;
-        m.to_user();
+        m.enter_user();
         let stop = m.run_bytes(bytes);
         m.faulted(stop, vector::GP, 0);
         // Without it they work, and the HLT behind them does not.
         let mut m = Machine::new(Start::Long);
-        m.to_user();
+        m.enter_user();
         let mut more = bytes.to_vec();
         more.push(0xf4);
         let stop = m.run_bytes(&more);

@@ -106,7 +106,7 @@ fn through_a_call_gate_and_back() {
                 a.retf_1(4)
             }
         });
-        m.to_user();
+        m.enter_user();
         let bytes: Vec<u8> = if long {
             // mov ebp, DATA + 0x100; call far qword [rbp]; hlt
             let mut b = vec![0xbd];

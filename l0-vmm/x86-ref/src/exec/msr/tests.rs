@@ -94,7 +94,7 @@ fn feature_control_can_be_written_until_it_is_locked() {
 #[test]
 fn msrs_are_for_level_0() {
     let mut m = Machine::new(Start::Long);
-    m.to_user();
+    m.enter_user();
     let stop = write(&mut m, msr::IA32_EFER, 0);
     m.faulted(stop, vector::GP, 0);
 }
@@ -116,7 +116,7 @@ fn the_tsc_counts_instructions_and_can_be_set() {
 fn rdtsc_under_tsd() {
     let mut m = Machine::new(Start::Long);
     m.cpu.cr4 |= cr4::TSD;
-    m.to_user();
+    m.enter_user();
     let stop = m.run_bytes(&[0x0f, 0x31]);
     m.faulted(stop, vector::GP, 0);
     let mut m = Machine::new(Start::Long);

@@ -133,7 +133,7 @@ fn a_masked_trap_flag_keeps_single_steps_out_of_the_kernel() {
             a.nop()?;
             a.ud2()
         });
-        m.to_user();
+        m.enter_user();
         m.cpu.set_rflags(rflags::FIXED | rflags::TF);
         let stop = m.go(|a| a.syscall());
         assert_eq!(m.vector(&stop), if traps { vector::DB } else { vector::UD });
