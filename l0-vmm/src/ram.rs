@@ -42,6 +42,11 @@ impl Ram {
         self.memory.check_range(at, from.len()) && self.memory.write_slice(from, at).is_ok()
     }
 
+    /// Where an address is in this process, as long as this memory or a clone of it lives.
+    pub fn host(&self, address: u64) -> Option<*mut u8> {
+        self.memory.get_host_address(GuestAddress(address)).ok()
+    }
+
     /// Reads one byte.
     pub fn byte(&self, address: u64) -> Option<u8> {
         let mut byte = [0];

@@ -3,6 +3,7 @@
 //! L1's sensitive instructions are known by address. INT3 is planted over them; when the virtual processor gets to one,
 //! its state goes to a reference CPU over the same memory, which executes the instruction that was there, and after a VM
 //! entry all of L2 up to the next VM exit. Then the state goes back. It is the way of the first hypervisors for x86.
+#![allow(unsafe_code, reason = "planted bytes are written by address")]
 
 use super::state::FxImage;
 use crate::{
@@ -27,7 +28,7 @@ const SLICE: u64 = 4_000_000;
 /// The reference CPU beside KVM, and the planted instructions.
 pub(super) struct Assist {
     cpu: Cpu,
-    ram: Ram,
+    _ram: Ram,
     /// In ascending order of addresses.
     planted: Vec<Planted>,
     /// Assists so far.
@@ -39,6 +40,8 @@ pub(super) struct Assist {
 /// An INT3 and what it stands for.
 struct Planted {
     at: u64,
+    /// The same in this process: at every assist all of them are changed twice.
+    host: *mut u8,
     original: u8,
     /// The instruction enters L2, and with it anything can change.
     enters: bool,
@@ -58,10 +61,10 @@ impl Assist {
         let ram = machine.ram.clone();
         let planted = job.l1.sensitive.iter().filter_map(|&at| {
             let enters = [VMLAUNCH, VMRESUME].iter().any(|i| i[..] == ram.bytes(at, 3));
-            Some(Planted { at, original: ram.byte(at)?, enters })
+            Some(Planted { at, host: ram.host(at)?, original: ram.byte(at)?, enters })
         });
         let planted = planted.collect();
-        let assist = Self { cpu, ram, planted, count: 0, wall: Duration::ZERO };
+        let assist = Self { cpu, _ram: ram, planted, count: 0, wall: Duration::ZERO };
         assist.plant();
         Ok(assist)
     }
@@ -93,16 +96,20 @@ impl Assist {
 
     fn plant(&self) {
         for p in &self.planted {
-            // The address was read from before.
-            let _ = self.ram.write(p.at, &[INT3]);
+            // SAFETY: as in `restore`.
+            unsafe { p.host.write_volatile(INT3) };
         }
     }
 
     fn restore(&self) {
         for p in &self.planted {
-            // What the guest has written there since is its own.
-            if self.ram.byte(p.at) == Some(INT3) {
-                let _ = self.ram.write(p.at, &[p.original]);
+            // SAFETY: the byte is in the machine's memory, which `_ram` keeps mapped; neither KVM nor the reference CPU
+            // runs now.
+            unsafe {
+                // What the guest has written there since is its own.
+                if p.host.read_volatile() == INT3 {
+                    p.host.write_volatile(p.original);
+                }
             }
         }
     }

@@ -23,7 +23,6 @@ use kvm_bindings::{
 use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuExit as KvmExit, VcpuFd, VmFd};
 use rig_abi::layout::RAM_SIZE;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
-use vm_memory::{GuestAddress, GuestMemoryBackend};
 use x86_ref::{Bus, Flow, Profile, State};
 use x86_spec::{msr, vmx::rules::Rule};
 
@@ -74,12 +73,13 @@ enum Exit {
 impl KvmVcpu {
     pub fn new(setup: &Setup<'_>, machine: &Machine, job: &Job) -> Result<Self, EngineError> {
         let vm = setup.kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
+        let no_memory = || failed("address of the memory")(kvm_ioctls::Error::new(libc::EFAULT));
         let region = kvm_userspace_memory_region {
             slot: 0,
             flags: 0,
             guest_phys_addr: 0,
             memory_size: RAM_SIZE,
-            userspace_addr: host_address(&machine.ram)?,
+            userspace_addr: machine.ram.host(0).ok_or_else(no_memory)? as u64,
         };
         // SAFETY: the memory is mapped for longer than the virtual machine lives: `ram` is dropped after `_vm`.
         unsafe { vm.set_user_memory_region(region) }.map_err(failed("KVM_SET_USER_MEMORY_REGION"))?;
@@ -342,14 +342,6 @@ impl Vcpu for KvmVcpu {
             ..Stats::default()
         }
     }
-}
-
-/// Where the machine's memory is in this process.
-fn host_address(ram: &Ram) -> Result<u64, EngineError> {
-    let address = ram.memory().get_host_address(GuestAddress(0));
-    address
-        .map(|a| a as u64)
-        .map_err(|_| failed("address of the memory")(kvm_ioctls::Error::new(libc::EFAULT)))
 }
 
 /// What firmware does: VMX may be turned on, and that cannot be changed any more.
