@@ -278,6 +278,7 @@ impl Cpu {
             bus,
             code: Some(Box::default()),
         };
+        cpu.mem.describe(&cpu.profile.caps);
         cpu.reset();
         cpu.reset_msrs();
         cpu.mode_changed();

@@ -10,10 +10,14 @@ pub(crate) mod paging;
 pub(crate) mod ram;
 mod tlb;
 
+#[cfg(test)]
+mod tests;
+
 use crate::{Cpu, NewCpuError, block::mode as bits, cpu::seg, state::Segment};
 use ram::Ram;
 pub(crate) use tlb::{ContextKey, Mem};
 use vm_memory::GuestMemoryMmap;
+use x86_spec::vmx::caps::{Caps, Features};
 
 /// On whose behalf memory is accessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,17 @@ pub(crate) enum Access {
 impl Mem {
     pub fn new(memory: GuestMemoryMmap) -> Result<Self, NewCpuError> {
         Ok(Self::over(Ram::new(memory)?))
+    }
+
+    /// Takes on what the processor model says about addresses.
+    pub fn describe(&mut self, caps: &Caps) {
+        // 32 bits are the least that there were, 52 the most that entries have room for; 0 stands for a model that says
+        // nothing.
+        self.physical_bits = match caps.maxphyaddr {
+            0 => 36,
+            bits => u32::from(bits).clamp(32, 52),
+        };
+        self.huge_pages = caps.features.contains(Features::PAGE_1G);
     }
 
     /// Reads physical memory (RAM only): `None` outside of it.

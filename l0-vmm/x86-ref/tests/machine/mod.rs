@@ -186,12 +186,19 @@ impl Machine {
         }
     }
 
-    /// A number that stands for all of RAM.
+    /// A number that stands for the RAM that programs here can reach, and the page tables.
     pub fn digest(&self) -> u64 {
-        let mut bytes = vec![0; RAM];
-        self.memory.read_slice(&mut bytes, GuestAddress(0)).unwrap();
-        bytes.chunks_exact(8).fold(0xcbf2_9ce4_8422_2325, |hash, chunk| {
-            (hash ^ u64::from_le_bytes(chunk.try_into().unwrap())).wrapping_mul(0x100_0000_01b3)
-        })
+        let parts =
+            [(0, 0x4_0000), (CODE_AT, 0x4000), (DATA_AT - PAGE, 0x2_2000), (STACK_AT - 0xf000, 0x1_0000)];
+        let mut hash = 0xcbf2_9ce4_8422_2325;
+        for (at, size) in parts {
+            let mut bytes = vec![0; size];
+            self.memory.read_slice(&mut bytes, GuestAddress(at)).unwrap();
+            for chunk in bytes.chunks_exact(8) {
+                let word = u64::from_le_bytes(chunk.try_into().unwrap());
+                hash = (hash ^ word).wrapping_mul(0x100_0000_01b3);
+            }
+        }
+        hash
     }
 }
