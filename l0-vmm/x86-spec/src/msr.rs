@@ -80,6 +80,6 @@ mod tests {
         for (n, (index, name)) in all().enumerate() {
             assert!(all().skip(n + 1).all(|m| m.0 != index && m.1 != name), "{name}");
         }
-        assert_eq!(by_name("IA32_VMX_BASIC").and_then(super::name), Some("IA32_VMX_BASIC"));
+        assert_eq!(by_name("IA32_VMX_BASIC").and_then(name), Some("IA32_VMX_BASIC"));
     }
 }

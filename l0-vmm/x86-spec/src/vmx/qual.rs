@@ -131,7 +131,7 @@ impl Io {
     /// An access of `size` bytes.
     pub const fn new(port: u16, size: u8, input: bool, string: bool, rep: bool, immediate: bool) -> Self {
         Self(
-            size as u64 - 1
+            (size as u64 - 1)
                 | (input as u64) << 3
                 | (string as u64) << 4
                 | (rep as u64) << 5
