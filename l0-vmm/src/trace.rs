@@ -150,7 +150,7 @@ fn next(stream: &[u8], seq: u32) -> Result<(Header, &[u8]), Damage> {
         return Err(Damage::Magic(header.magic));
     }
     let len = header.len as usize;
-    if len % 8 != 0 || len < size_of::<Header>() {
+    if !len.is_multiple_of(8) || len < size_of::<Header>() {
         return Err(Damage::Length(header.len));
     }
     let body =

@@ -1,5 +1,13 @@
 //! The reference engine on tiny L1s.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are tests"
+)]
+
 mod common;
 
 use common::{Code, check, profile};

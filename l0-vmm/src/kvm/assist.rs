@@ -129,7 +129,7 @@ impl Assist {
         let start = Instant::now();
         self.restore();
         self.cpu.set_state(state);
-        self.cpu.memory_changed();
+        self.cpu.memory_written();
         let end = self.step_to_root(limits, deadline);
         self.plant();
         self.count += 1;

@@ -1,16 +1,11 @@
 //! What the processor is on KVM: a profile, less what the host cannot do.
 
-use super::probe::NestedKvm;
+use super::{caps, probe::NestedKvm};
 use crate::profile::{self, features};
-use kvm_bindings::{
-    CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_cpuid_entry2, kvm_msr_entry,
-};
+use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MAX_CPUID_ENTRIES, kvm_cpuid_entry2};
 use kvm_ioctls::Kvm;
 use x86_ref::{CpuidLeaf, Profile};
-use x86_spec::{
-    cr::cr4,
-    vmx::caps::{Caps, Features},
-};
+use x86_spec::{cr::cr4, vmx::caps::Features};
 
 /// Leaves whose registers are sets of features: what the host lacks is masked out.
 const FEATURE_LEAVES: &[u32] = &[1, 7, 0xd, 0x8000_0001];
@@ -19,15 +14,19 @@ const LEAF_1_ECX_VMX: u32 = 1 << 5;
 const LEAF_WITH_NUMBERS_IN_EBX: u32 = 1;
 const LEAF_ADDRESS_SIZES: u32 = 0x8000_0008;
 
-/// The profile as the host can do it. Where the kernel does nested VMX, its capabilities take the place of the profile's;
-/// where it does not, VMX stays: the assist does it as the profile says.
+/// The profile as the host can do it. Where the kernel does nested VMX, that goes for its
+/// capabilities too; where it does not, VMX stays: the assist does it as the profile says.
 pub(crate) fn effective(kvm: &Kvm, profile: &Profile, nested: &NestedKvm) -> Profile {
     match nested {
         // L1's CPUID and VMX instructions are all executed by the reference CPU.
         NestedKvm::Assisted(_) => profile.clone(),
         NestedKvm::Kernel(_) => {
             let mut real = narrowed(kvm, profile);
-            real.caps = capabilities(kvm).unwrap_or(Caps::NONE);
+            let Some(caps) = caps::effective(kvm, &real) else {
+                tracing::warn!("KVM does not tell its VMX capabilities: those of the profile are taken");
+                return real;
+            };
+            real.caps = caps;
             if let Err(error) = profile::complete(&mut real) {
                 tracing::warn!(%error, "CPUID of the host");
             }
@@ -72,15 +71,6 @@ pub(crate) fn narrowed(kvm: &Kvm, profile: &Profile) -> Profile {
         tracing::warn!("CPUID of the host says nothing of address sizes");
     }
     narrow
-}
-
-fn capabilities(kvm: &Kvm) -> Option<Caps> {
-    Caps::from_msrs(|index| {
-        let entry = kvm_msr_entry { index, ..kvm_msr_entry::default() };
-        let mut msrs = Msrs::from_entries(&[entry]).ok()?;
-        let read = kvm.get_msrs(&mut msrs).ok()?;
-        msrs.as_slice().first().filter(|_| read == 1).map(|m| m.data)
-    })
 }
 
 /// The table for KVM_SET_CPUID2. `vmx`: whether KVM is told of VMX at all.

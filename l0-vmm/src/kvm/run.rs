@@ -1,12 +1,11 @@
 //! A virtual processor of KVM.
-#![allow(
-    unsafe_code,
-    reason = "KVM is given memory by address, and the run page is a union that the exit reason selects"
-)]
+#![allow(unsafe_code, reason = "KVM is given memory by address")]
 
 use super::{
     assist::{Assist, Assisted},
-    cpuid, state,
+    caps, cpuid,
+    exit::{self, Exit},
+    state,
     watchdog::Watchdog,
 };
 use crate::{
@@ -17,14 +16,14 @@ use crate::{
     vcpu::{Vcpu, VcpuExit},
 };
 use kvm_bindings::{
-    KVM_EXIT_IO_IN, KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_SW_BP, KVM_INTERNAL_ERROR_EMULATION, Msrs,
-    kvm_debugregs, kvm_guest_debug, kvm_msr_entry, kvm_regs, kvm_run, kvm_sregs, kvm_userspace_memory_region,
+    KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_SW_BP, KVM_INTERNAL_ERROR_EMULATION, kvm_debugregs,
+    kvm_guest_debug, kvm_regs, kvm_sregs, kvm_userspace_memory_region,
 };
-use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuExit as KvmExit, VcpuFd, VmFd};
+use kvm_ioctls::{Cap, Kvm, SyncReg, VcpuFd, VmFd};
 use rig_abi::layout::RAM_SIZE;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Instant};
-use x86_ref::{Bus, Flow, Profile, State};
-use x86_spec::{msr, vmx::rules::Rule};
+use x86_ref::{Profile, State};
+use x86_spec::vmx::rules::Rule;
 
 /// What a virtual processor is made from.
 pub(crate) struct Setup<'a> {
@@ -57,17 +56,6 @@ pub(crate) struct KvmVcpu {
 
 fn failed(call: &'static str) -> impl Fn(kvm_ioctls::Error) -> EngineError {
     move |source| EngineError::Kvm { call, source }
-}
-
-/// An exit, copied out of the run page.
-enum Exit {
-    Done,
-    Interrupted,
-    Halted,
-    Shutdown,
-    Debug { pc: u64 },
-    Internal { suberror: u32, data: Vec<u64> },
-    Other(String),
 }
 
 impl KvmVcpu {
@@ -104,7 +92,11 @@ impl KvmVcpu {
             vcpu.set_guest_debug(&debug).map_err(failed("KVM_SET_GUEST_DEBUG"))?;
             Some(Assist::new(machine, job, setup.profile)?)
         } else {
-            enable_vmx(&vcpu)?;
+            if !caps::apply(&vcpu, &setup.profile.caps) {
+                return Err(failed("KVM_SET_MSRS of IA32_FEATURE_CONTROL")(kvm_ioctls::Error::new(
+                    libc::EINVAL,
+                )));
+            }
             None
         };
         Ok(Self {
@@ -155,53 +147,6 @@ impl KvmVcpu {
 
     fn debugregs(&self) -> Result<kvm_debugregs, EngineError> {
         self.vcpu.get_debug_regs().map_err(failed("KVM_GET_DEBUGREGS"))
-    }
-
-    /// Enters the guest once and lets the devices answer.
-    fn enter(&mut self) -> Result<Exit, EngineError> {
-        self.synced = self.sync;
-        let exit = match self.vcpu.run() {
-            Ok(exit) => exit,
-            Err(e) if matches!(e.errno(), libc::EINTR | libc::EAGAIN) => return Ok(Exit::Interrupted),
-            Err(e) => return Ok(Exit::Other(format!("KVM_RUN: {e}"))),
-        };
-        let mut devices = self.devices.borrow_mut();
-        devices.exits += 1;
-        Ok(match exit {
-            KvmExit::IoOut(..) | KvmExit::IoIn(..) => {
-                io(self.vcpu.get_kvm_run(), &mut devices);
-                Exit::Done
-            }
-            KvmExit::MmioRead(address, data) => {
-                let value = devices.mmio_read(address, data.len() as u8).to_le_bytes();
-                for (to, from) in data.iter_mut().zip(value) {
-                    *to = from;
-                }
-                Exit::Done
-            }
-            KvmExit::MmioWrite(address, data) => {
-                let mut value = [0; 8];
-                for (to, from) in value.iter_mut().zip(data) {
-                    *to = *from;
-                }
-                devices.mmio_write(address, data.len() as u8, u64::from_le_bytes(value));
-                Exit::Done
-            }
-            KvmExit::Hlt => Exit::Halted,
-            KvmExit::Shutdown => Exit::Shutdown,
-            KvmExit::Intr => Exit::Interrupted,
-            KvmExit::Debug(arch) => Exit::Debug { pc: arch.pc },
-            KvmExit::InternalError => {
-                // SAFETY: the exit reason says that `internal` is the member in use.
-                let internal = unsafe { self.vcpu.get_kvm_run().__bindgen_anon_1.internal };
-                let data = internal.data.get(..internal.ndata as usize).unwrap_or(&internal.data).to_vec();
-                Exit::Internal { suberror: internal.suberror, data }
-            }
-            KvmExit::FailEntry(reason, cpu) => {
-                Exit::Other(format!("KVM_EXIT_FAIL_ENTRY: hardware reason {reason:#x} on CPU {cpu}"))
-            }
-            other => Exit::Other(format!("exit that this machine does not know: {other:?}")),
-        })
     }
 
     /// An instruction that KVM cannot execute, or a planted one.
@@ -266,7 +211,7 @@ impl KvmVcpu {
         let emulation = suberror == KVM_INTERNAL_ERROR_EMULATION;
         if emulation && let Some(assist) = &self.assist {
             let planted = assist.is_planted(rip);
-            let bytes = instruction_bytes(data).unwrap_or_else(|| self.ram.bytes(rip, 15));
+            let bytes = exit::instruction_bytes(data).unwrap_or_else(|| self.ram.bytes(rip, 15));
             let why = (!planted).then(|| format!("KVM cannot emulate {bytes:02x?}"));
             return self.assist(limits, why);
         }
@@ -301,7 +246,9 @@ impl Vcpu for KvmVcpu {
             if self.watchdog.as_ref().is_some_and(|w| w.0.expired()) {
                 return Ok(VcpuExit::Budget(Limit::Wall(limits.wall)));
             }
-            let end = match self.enter()? {
+            self.synced = self.sync;
+            let exit = exit::enter(&mut self.vcpu, &mut self.devices.borrow_mut());
+            let end = match exit {
                 Exit::Done => {
                     let devices = self.devices.borrow();
                     (devices.exit.is_some() || devices.exhausted().is_some()).then_some(VcpuExit::Device)
@@ -342,57 +289,4 @@ impl Vcpu for KvmVcpu {
             ..Stats::default()
         }
     }
-}
-
-/// What firmware does: VMX may be turned on, and that cannot be changed any more.
-fn enable_vmx(vcpu: &VcpuFd) -> Result<(), EngineError> {
-    const LOCKED: u64 = 1 << 0;
-    const VMXON_OUTSIDE_SMX: u64 = 1 << 2;
-    let data = LOCKED | VMXON_OUTSIDE_SMX;
-    let entry = kvm_msr_entry { index: msr::IA32_FEATURE_CONTROL, data, ..kvm_msr_entry::default() };
-    let refused = |errno| failed("KVM_SET_MSRS of IA32_FEATURE_CONTROL")(kvm_ioctls::Error::new(errno));
-    let msrs = Msrs::from_entries(&[entry]).map_err(|_| refused(libc::ENOMEM))?;
-    match vcpu.set_msrs(&msrs) {
-        Ok(1) => Ok(()),
-        Ok(_) => Err(refused(libc::EINVAL)),
-        Err(e) => Err(failed("KVM_SET_MSRS of IA32_FEATURE_CONTROL")(e)),
-    }
-}
-
-/// Lets the devices answer an access to a port; a string instruction may have several in one exit.
-fn io(run: &mut kvm_run, devices: &mut Devices) {
-    // SAFETY: the exit reason says that `io` is the member in use.
-    let io = unsafe { run.__bindgen_anon_1.io };
-    let len = usize::from(io.size) * io.count as usize;
-    let start = std::ptr::from_mut(run).cast::<u8>();
-    // SAFETY: the kernel put that many bytes at that offset of the run page, all of which is mapped.
-    let data = unsafe { std::slice::from_raw_parts_mut(start.add(io.data_offset as usize), len) };
-    for item in data.chunks_exact_mut(usize::from(io.size).max(1)) {
-        if u32::from(io.direction) == KVM_EXIT_IO_IN {
-            let value = devices.io_in(io.port, io.size).to_le_bytes();
-            for (to, from) in item.iter_mut().zip(value) {
-                *to = from;
-            }
-        } else {
-            let mut value = [0; 4];
-            for (to, from) in value.iter_mut().zip(&*item) {
-                *to = *from;
-            }
-            if devices.io_out(io.port, io.size, u32::from_le_bytes(value)) == Flow::Stop {
-                break;
-            }
-        }
-    }
-}
-
-/// The instruction's bytes, from the data of an emulation failure.
-fn instruction_bytes(data: &[u64]) -> Option<Vec<u8>> {
-    const HAS_BYTES: u64 = 1;
-    let (flags, rest) = data.split_first()?;
-    if flags & HAS_BYTES == 0 {
-        return None;
-    }
-    let bytes: Vec<u8> = rest.iter().flat_map(|d| d.to_le_bytes()).collect();
-    let (size, bytes) = bytes.split_first()?;
-    bytes.get(..usize::from(*size)).map(<[u8]>::to_vec)
 }

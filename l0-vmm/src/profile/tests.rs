@@ -31,7 +31,7 @@ fn fixtures_survive_being_written_and_read() {
 fn cr4_in_vmx_operation_is_what_cpuid_reports() {
     for p in all() {
         let has = |f| p.caps.features.contains(f);
-        let mut expected = 2 * cr4::OSXMMEXCPT - 1 | cr4::VMXE;
+        let mut expected = (2 * cr4::OSXMMEXCPT - 1) | cr4::VMXE;
         for (feature, bit) in [
             (Features::UMIP, cr4::UMIP),
             (Features::FSGSBASE, cr4::FSGSBASE),
@@ -119,6 +119,7 @@ fn msrs_have_names_or_numbers_and_all_64_bits() {
 
 #[test]
 fn an_error_names_the_file() {
-    let error = load(Path::new("/nonexistent/p.toml")).unwrap_err().to_string();
-    assert!(error.starts_with("/nonexistent/p.toml: "), "{error}");
+    let error = load(Path::new("/nonexistent/p.toml")).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/p.toml"), "{error}");
+    assert!(std::error::Error::source(&error).is_some());
 }

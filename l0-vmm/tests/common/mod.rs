@@ -1,7 +1,7 @@
 //! Tiny L1s in raw bytes, and what every engine must make of them.
 
 use l0_vmm::{
-    engine::{End, Engine, Job, Limit, Limits, Run, Script},
+    engine::{End, Engine, Job, Limit, Limits, Nested, Run, Script},
     image::{Image, Segment},
     profile,
     trace::{Damage, Record},
@@ -115,6 +115,10 @@ pub fn check(engine: &mut dyn Engine) {
     halted(engine);
     endless(engine);
     not_modelled(engine);
+    vmx_by_the_kernel_or_by_the_assist(engine);
+    cr4_reads_back_as_written(engine);
+    sensitive_outside_vmx(engine);
+    vector_instructions_keep_their_registers(engine);
 }
 
 fn exit_code(engine: &mut dyn Engine) {
@@ -206,4 +210,55 @@ fn not_modelled(engine: &mut dyn Engine) {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// MOV to CR4 with VMXE set, VMXON, VMXOFF: then what `tail` does.
+fn vmx(tail: impl FnOnce(Code) -> Code) -> Code {
+    let code = Code::default()
+        // rdmsr of IA32_VMX_BASIC; mov [rbx], eax: the region's revision
+        .load(1, 0x480)
+        .sensitive(&[0x0f, 0x32])
+        .load(3, layout::VMXON_REGION)
+        .raw(&[0x89, 0x03])
+        // mov rax, cr4; or eax, 0x2000; mov cr4, rax
+        .sensitive(&[0x0f, 0x20, 0xe0])
+        .raw(&[0x0d, 0, 0x20, 0, 0])
+        .sensitive(&[0x0f, 0x22, 0xe0])
+        // lea rsp, [rdi + 0x7f8]; push rbx; vmxon [rsp]; pushfq; pop rbp
+        .raw(&[0x48, 0x8d, 0xa7, 0xf8, 7, 0, 0, 0x53])
+        .sensitive(&[0xf3, 0x0f, 0xc7, 0x34, 0x24])
+        .raw(&[0x9c, 0x5d]);
+    tail(code)
+}
+
+fn vmx_by_the_kernel_or_by_the_assist(engine: &mut dyn Engine) {
+    // vmxoff; mov eax, ebp
+    let run = vmx(|c| c.sensitive(&[0x0f, 0x01, 0xc4]).raw(&[0x89, 0xe8]).exit()).run(engine);
+    // VMsucceed: no flag but the one that is always set.
+    assert_eq!(run.end, End::Finished { code: 2 }, "{:#?}", run.l0_track);
+    assert_eq!(run.stats.assists, if engine.nested() == Nested::Assisted { 5 } else { 0 });
+}
+
+fn cr4_reads_back_as_written(engine: &mut dyn Engine) {
+    let run = vmx(|c| c.sensitive(&[0x0f, 0x20, 0xe0]).exit()).run(engine);
+    assert_eq!(run.end, End::Finished { code: 0x2620 });
+}
+
+fn sensitive_outside_vmx(engine: &mut dyn Engine) {
+    // After VMXOFF outside VMX operation, #UD without an interrupt table: L1's doing, not the engine's.
+    let run = Code::default().sensitive(&[0x0f, 0x01, 0xc4]).exit_with(0).run(engine);
+    assert_eq!(run.end, End::Shutdown);
+}
+
+/// XORPS and MOVD, which KVM's own emulator may not know: XMM registers must survive whoever executes them.
+fn vector_instructions_keep_their_registers(engine: &mut dyn Engine) {
+    let code = Code::default()
+        .load(0, 0x1234_5678)
+        // movd xmm1, eax; xorps xmm2, xmm2; orps xmm2, xmm1; movaps xmm3, xmm2; movd eax, xmm3
+        .raw(&[
+            0x66, 0x0f, 0x6e, 0xc8, 0x0f, 0x57, 0xd2, 0x0f, 0x56, 0xd1, 0x0f, 0x28, 0xda, 0x66, 0x0f, 0x7e,
+            0xd8,
+        ]);
+    let run = code.exit().run(engine);
+    assert_eq!(run.end, End::Finished { code: 0x1234_5678 }, "{:#?}", run.l0_track);
 }

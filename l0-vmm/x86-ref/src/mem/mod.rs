@@ -109,6 +109,12 @@ impl Cpu {
         self.mem.flush_all_contexts();
     }
 
+    /// Another processor may have written to memory: decoded code is compared with memory before it runs again.
+    /// Translations stay, as on hardware.
+    pub fn memory_written(&mut self) {
+        self.mem.generation += 1;
+    }
+
     /// Recomputes what follows from CR0, CR4, EFER, CPL, CS and the segments: seg_base, block-cache mode bits, which TLB is
     /// current. Call it after any change of these, of RFLAGS.VM and AC, and of DR7.
     pub(crate) fn mode_changed(&mut self) {
