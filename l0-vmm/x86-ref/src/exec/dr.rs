@@ -75,14 +75,21 @@ fn mov(cpu: &mut Cpu, insn: &Instruction, write: bool) -> Exec {
             cpu.dr[6] = DR6_ONES & !bits | value & bits;
         }
         7 => {
-            let rtm = if cpu.has(Features::RTM) { 0 } else { dr7::RTM };
-            cpu.dr[7] = value & !(DR7_ZEROS | rtm) | dr7::FIXED;
+            cpu.dr[7] = cpu.dr7_of(value);
             cpu.mode_changed();
         }
         _ => cpu.dr[number & 3] = value,
     }
     cpu.attention_changed();
     Ok(())
+}
+
+impl Cpu {
+    /// What DR7 is after this value was loaded into it: some bits have only one.
+    pub(crate) fn dr7_of(&self, value: u64) -> u64 {
+        let rtm = if self.has(Features::RTM) { 0 } else { dr7::RTM };
+        value & !(DR7_ZEROS | rtm) | dr7::FIXED
+    }
 }
 
 #[cfg(test)]

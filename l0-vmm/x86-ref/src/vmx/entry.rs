@@ -85,6 +85,7 @@ impl Cpu {
         if let Some(rule) = self.entry_rule_broken(Stage::Guest) {
             return self.entry_failure(Reason::INVALID_STATE, rule.qualification);
         }
+        let nmis_blocked = self.blocking & bits::BLOCKED_BY_NMI;
         self.vmx.ctl = controls;
         self.vmx.keeps_translations = controls.proc2 & Proc2::ENABLE_VPID != 0;
         self.vmx.non_root = true;
@@ -94,6 +95,9 @@ impl Cpu {
         self.mode_changed();
         if let Err(entry) = self.load_msr_list(Field::VM_ENTRY_MSR_LOAD_ADDR, Field::VM_ENTRY_MSR_LOAD_COUNT)
         {
+            // Blocking by NMI is what it was before VM entry.
+            self.blocking = nmis_blocked;
+            self.vmx.ctl.pin &= !Pin::VIRTUAL_NMIS;
             return self.entry_failure(Reason::MSR_LOAD_FAIL, entry);
         }
         self.vmx.vmcs.launched = true;

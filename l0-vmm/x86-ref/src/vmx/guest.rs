@@ -160,7 +160,7 @@ impl Cpu {
         self.cr3 = v[Field::GUEST_CR3];
         self.cr4 = v[Field::GUEST_CR4];
         if entry & Entry::LOAD_DEBUG_CONTROLS != 0 {
-            self.dr[7] = v[Field::GUEST_DR7];
+            self.dr[7] = self.dr7_of(v[Field::GUEST_DR7]);
             self.msr.debugctl = v[Field::GUEST_IA32_DEBUGCTL];
         }
         self.msr.sysenter_cs = v[Field::GUEST_SYSENTER_CS];

@@ -113,6 +113,37 @@ fn msr_loading() {
 }
 
 #[test]
+fn blocking_by_nmi_survives_an_entry_that_fails() {
+    for (blocked, guest) in [(8, 0), (0, 8)] {
+        for pin in [0, Pin::NMI_EXITING | Pin::VIRTUAL_NMIS] {
+            let mut rig = Rig::ready();
+            rig.control(Field::PIN_BASED_VM_EXEC_CONTROL, pin);
+            rig.set(Field::GUEST_INTERRUPTIBILITY_INFO, guest);
+            rig.cpu.blocking = blocked;
+            rig.set(Field::GUEST_RFLAGS, 0);
+            assert_eq!(rig.launch(b"\xf4"), 0x8000_0021);
+            assert_eq!(rig.cpu.blocking, blocked);
+            rig.set(Field::GUEST_RFLAGS, 2);
+            rig.set(Field::VM_ENTRY_MSR_LOAD_ADDR, L1_DATA + 0x100);
+            rig.set(Field::VM_ENTRY_MSR_LOAD_COUNT, 1);
+            rig.write(L1_DATA + 0x100, &0xc000_0100_u64.to_le_bytes());
+            assert_eq!(rig.launch(b"\xf4"), 0x8000_0022);
+            assert_eq!(rig.cpu.blocking, blocked);
+        }
+    }
+}
+
+#[test]
+fn bits_of_dr7_that_do_not_change() {
+    let mut rig = Rig::ready();
+    rig.control(Field::VM_ENTRY_CONTROLS, Entry::LOAD_DEBUG_CONTROLS);
+    rig.control(Field::VM_EXIT_CONTROLS, Exit::SAVE_DEBUG_CONTROLS);
+    rig.set(Field::GUEST_DR7, 0xd855);
+    assert_eq!(rig.launch(b"\xf4"), 12);
+    assert_eq!(rig.field(Field::GUEST_DR7), 0x455);
+}
+
+#[test]
 fn injection() {
     let mut rig = Rig::ready();
     rig.gate(vector::PF.into(), L2_CODE + 0x100);
