@@ -17,7 +17,7 @@ use rig_abi::{
     record::{CaseRecord, Kind, Outcome},
     script::{KEEP, Mode, Op, Start, Step},
 };
-use x86_spec::msr;
+use x86_spec::{msr, vmx::ept::invalidate};
 
 /// MSRs of the host-state area, kept until a step changes an MSR.
 #[derive(Clone, Copy)]
@@ -66,9 +66,25 @@ impl L1 {
 
     fn prologue(&mut self, op: Op, mode: Mode, entry: u64) -> Report {
         let a = if op == Op::VMXON { layout::VMXON_REGION } else { layout::VMCS_0 };
-        match op {
+        let report = match op {
             Op::SETUP => self.setup(mode, entry),
             _ => self.region(op, &Step { a, b: KEEP, ..Step::default() }),
+        };
+        if op == Op::VMXON && report.ok() {
+            self.forget_translations();
+        }
+        report
+    }
+
+    /// What the last case left in the TLBs says nothing about this one. (VMXON and VMXOFF keep it.)
+    fn forget_translations(&mut self) {
+        let Some(caps) = self.caps() else { return };
+        phys::fill(layout::OPERAND, 0, invalidate::DESCRIPTOR);
+        if caps.invept() && caps.invept_global() {
+            let _: Raw = vmx::invept(invalidate::ALL_CONTEXTS, layout::OPERAND);
+        }
+        if caps.invvpid() && caps.invvpid_all() {
+            let _: Raw = vmx::invvpid(invalidate::ALL_CONTEXTS, layout::OPERAND);
         }
     }
 

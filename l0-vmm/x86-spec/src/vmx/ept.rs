@@ -70,3 +70,17 @@ pub mod eptp {
         table | super::memory_type::WB | 3 << WALK_SHIFT
     }
 }
+
+/// Types of INVEPT and INVVPID. SDM: "INVEPT", "INVVPID".
+pub mod invalidate {
+    /// INVVPID: one linear address of one VPID.
+    pub const INDIVIDUAL_ADDRESS: u64 = 0;
+    /// One EPTP, or one VPID.
+    pub const SINGLE_CONTEXT: u64 = 1;
+    /// All of them.
+    pub const ALL_CONTEXTS: u64 = 2;
+    /// INVVPID: one VPID but for global translations.
+    pub const SINGLE_CONTEXT_RETAINING_GLOBALS: u64 = 3;
+    /// Size of the descriptor in memory, in bytes.
+    pub const DESCRIPTOR: u64 = 16;
+}
