@@ -4,7 +4,7 @@ use super::Symbols;
 use rig_abi::record::{ExitRecord, Outcome, RunEnd, RunRecord};
 use std::fmt::Write;
 use x86_spec::{
-    vector,
+    cr, vector,
     vmx::{
         error::InstructionError,
         exit::{Defined, ENTRY_FAILURE_BIT, Reason},
@@ -45,9 +45,13 @@ pub(super) fn words(exit: &ExitRecord, symbols: &Symbols<'_>) -> String {
     let page_fault = is_vector && exception.vector() == vector::PF && exception.is_exception();
     let debug = is_vector && exception.vector() == vector::DB && exception.is_exception();
     let software = is_vector && exception.is_software();
-    if defines.length == Defined::Always
-        || (defines.length == Defined::Sometimes && (software || has_vectored_software(exit)))
-    {
+    let by_instruction = reason == Reason::TASK_SWITCH && !qual::TaskSwitch(exit.qualification).by_gate();
+    let length = match defines.length {
+        Defined::Always => true,
+        Defined::Sometimes => software || by_instruction || has_vectored_software(exit),
+        Defined::Never => false,
+    };
+    if length {
         let _ = write!(out, " len {}", exit.insn_len);
     }
     if page_fault {
@@ -63,8 +67,11 @@ pub(super) fn words(exit: &ExitRecord, symbols: &Symbols<'_>) -> String {
     if qual::linear_valid(reason, exit.qualification) {
         let _ = write!(out, " linear {}", symbols.l2_address(exit.linear));
     }
-    if defines.info == Defined::Always {
-        let _ = write!(out, " {} ({:#x})", insn_info::words(reason, exit.insn_info), exit.insn_info);
+    let string_io = reason == Reason::IO_INSTRUCTION && qual::Io(exit.qualification).string();
+    if defines.info == Defined::Always || string_io {
+        let ia32e = exit.efer & cr::efer::LMA != 0;
+        let info = insn_info::defined(reason, exit.qualification, exit.insn_info, ia32e);
+        let _ = write!(out, " {} ({info:#x})", insn_info::words(reason, info));
     }
     out.push_str(&rest(exit));
     out

@@ -1,7 +1,10 @@
 //! VM-exit instruction information. SDM: "Information for VM Exits Due to Instruction Execution" (the tables of the
 //! VM-exit instruction-information field).
 
-use super::{exit::Reason, qual::GPR};
+use super::{
+    exit::Reason,
+    qual::{GPR, Io},
+};
 use core::fmt::{self, Display, Formatter};
 
 /// Which of the field's formats an instruction has.
@@ -135,10 +138,16 @@ impl Operands {
         }
     }
 
+    const fn segment_name(&self) -> &'static str {
+        ["es", "cs", "ss", "ds", "fs", "gs", "segment 6", "segment 7"][self.segment as usize & 7]
+    }
+
+    const fn address_bits(&self) -> &'static str {
+        ["16", "32", "64", "?", "?", "?", "?", "?"][self.address_size as usize & 7]
+    }
+
     fn address(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        const SEGMENTS: [&str; 8] = ["es", "cs", "ss", "ds", "fs", "gs", "segment 6", "segment 7"];
-        const SIZES: [&str; 8] = ["16", "32", "64", "?", "?", "?", "?", "?"];
-        write!(f, "{}:[", SEGMENTS[self.segment as usize & 7])?;
+        write!(f, "{}:[", self.segment_name())?;
         let mut separator = "";
         if let Some(base) = self.base {
             f.write_str(GPR[base as usize & 15])?;
@@ -147,8 +156,25 @@ impl Operands {
         if let Some(index) = self.index {
             write!(f, "{separator}{}*{}", GPR[index as usize & 15], 1 << self.scaling)?;
         }
-        write!(f, "] address size {}", SIZES[self.address_size as usize & 7])
+        write!(f, "] address size {}", self.address_bits())
     }
+}
+
+/// Bit 11 in the format of [`Layout::DescriptorTable`].
+const OPERAND_SIZE: u32 = 1 << 11;
+/// Bits 17:15: the segment register.
+const SEGMENT: u32 = 0x7 << 15;
+
+/// The bits of a value that mean something with an exit. The operand size of LGDT and its siblings is undefined for exits
+/// from 64-bit mode (`ia32e`), the segment for INS.
+pub const fn defined(reason: Reason, qualification: u64, info: u32, ia32e: bool) -> u32 {
+    let Some(layout) = Layout::of(reason) else { return info };
+    let undefined = match layout {
+        Layout::DescriptorTable if ia32e => OPERAND_SIZE,
+        Layout::StringIo if Io(qualification).input() => SEGMENT,
+        _ => 0,
+    };
+    info & layout.defined(info) & !undefined
 }
 
 /// The field in words; bits that the format leaves undefined are not shown.
@@ -169,7 +195,7 @@ impl Display for Words {
             if o.register_form { f.write_str(GPR[o.reg1 as usize & 15]) } else { o.address(f) }
         };
         match layout {
-            Layout::StringIo => o.address(f),
+            Layout::StringIo => write!(f, "{} address size {}", o.segment_name(), o.address_bits()),
             Layout::Memory => o.address(f),
             Layout::Invalidate => {
                 write!(f, "{}, ", GPR[o.reg2 as usize & 15])?;
@@ -178,7 +204,7 @@ impl Display for Words {
             Layout::DescriptorTable => {
                 f.write_str(["sgdt ", "sidt ", "lgdt ", "lidt "][o.identity as usize & 3])?;
                 o.address(f)?;
-                f.write_str(if o.operand_size & 1 == 0 { " operand size 16" } else { " operand size 32" })
+                f.write_str(if o.operand_size & 1 == 0 { "" } else { " operand size 32" })
             }
             Layout::Selector => {
                 f.write_str(["sldt ", "str ", "lldt ", "ltr "][o.identity as usize & 3])?;

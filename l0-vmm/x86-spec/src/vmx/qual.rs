@@ -193,6 +193,11 @@ impl TaskSwitch {
     pub const fn new(selector: u16, source: u8) -> Self {
         Self(selector as u64 | (source as u64) << 30)
     }
+
+    /// The switch goes through a task gate in the IDT, not through an instruction.
+    pub const fn by_gate(self) -> bool {
+        self.0 >> 30 & 3 == 3
+    }
 }
 
 impl Display for TaskSwitch {
