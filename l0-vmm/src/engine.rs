@@ -88,7 +88,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { instructions: 200_000_000, wall: Duration::from_secs(20) }
+        Self { instructions: 200_000_000, wall: Duration::from_secs(60) }
     }
 }
 

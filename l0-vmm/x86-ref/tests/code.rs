@@ -3,7 +3,7 @@
 mod machine;
 
 use machine::{CODE, CODE_AT, DATA, DATA_AT, Machine, Width, hex};
-use x86_ref::Stop;
+use x86_ref::{Cpu, Stop};
 
 /// Page-table entry of the second page of code: the table is the last one made for the code.
 fn second_page_entry(machine: &Machine) -> u64 {
@@ -16,18 +16,20 @@ fn second_page_entry(machine: &Machine) -> u64 {
 
 #[test]
 fn another_owner_of_the_memory_changes_code() {
-    // 1: add rbx, 1; jmp 1b
-    let mut machine = Machine::new(Width::Long, &hex("4883c301ebfa"));
-    assert_eq!(machine.cpu.run(20), Stop::Budget);
-    assert_eq!(machine.cpu.state().gpr[3], 17);
-    machine.write(CODE_AT + 3, &[2]);
-    machine.cpu.memory_changed();
-    assert_eq!(machine.cpu.run(20), Stop::Budget);
-    assert_eq!(machine.cpu.state().gpr[3], 37);
-    // And nothing changed.
-    machine.cpu.memory_changed();
-    assert_eq!(machine.cpu.run(20), Stop::Budget);
-    assert_eq!(machine.cpu.state().gpr[3], 57);
+    for tell in [Cpu::memory_changed, Cpu::memory_written] as [fn(&mut Cpu); 2] {
+        // 1: add rbx, 1; jmp 1b
+        let mut machine = Machine::new(Width::Long, &hex("4883c301ebfa"));
+        assert_eq!(machine.cpu.run(20), Stop::Budget);
+        assert_eq!(machine.cpu.state().gpr[3], 17);
+        machine.write(CODE_AT + 3, &[2]);
+        tell(&mut machine.cpu);
+        assert_eq!(machine.cpu.run(20), Stop::Budget);
+        assert_eq!(machine.cpu.state().gpr[3], 37);
+        // And nothing changed.
+        tell(&mut machine.cpu);
+        assert_eq!(machine.cpu.run(20), Stop::Budget);
+        assert_eq!(machine.cpu.state().gpr[3], 57);
+    }
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl Cpu {
     /// Another processor may have written to memory: decoded code is compared with memory before it runs again.
     /// Translations stay, as on hardware.
     pub fn memory_written(&mut self) {
-        self.mem.generation += 1;
+        self.mem.renew_stamps();
     }
 
     /// Recomputes what follows from CR0, CR4, EFER, CPL, CS and the segments: seg_base, block-cache mode bits, which TLB is

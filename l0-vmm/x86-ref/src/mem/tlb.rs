@@ -206,6 +206,19 @@ impl Mem {
         self.flush_contexts(|_| true);
     }
 
+    /// Gives every address space new stamps, so that decoded code is looked at again before it runs. Translations stay.
+    pub fn renew_stamps(&mut self) {
+        self.generation += 1;
+        let mut epoch = self.next_epoch;
+        let parked = self.parked.iter_mut().flat_map(|space| [&mut space.tlb, &mut space.other]);
+        for tlb in [&mut self.tlb, &mut self.other].into_iter().chain(parked) {
+            epoch += 1;
+            tlb.epoch = epoch;
+        }
+        self.next_epoch = epoch;
+        self.restamp();
+    }
+
     /// The bits of [`Mem::code`] that stand for `size` bytes at an address, as far as they are on its page.
     fn chunks(address: u64, size: u64) -> u64 {
         let first = address % PAGE / CHUNK;
@@ -296,6 +309,21 @@ mod tests {
         assert_eq!(mem.stamp, host_stamp);
         mem.switch_context(guest);
         assert_ne!(mem.stamp, guest_stamp);
+    }
+
+    #[test]
+    fn new_stamps_leave_translations() {
+        let mut mem = mem();
+        let rights = Rights { read: true, ..Rights::default() };
+        mem.tlb.fill(0x1000, 0x2000, rights);
+        let host_stamp = mem.stamp;
+        mem.switch_context(ContextKey { vpid: 1, ept_root: 0x5000 });
+        let (guest_stamp, generation) = (mem.stamp, mem.generation);
+        mem.renew_stamps();
+        assert!(mem.stamp != guest_stamp && mem.generation != generation);
+        mem.switch_context(ContextKey::default());
+        assert_ne!(mem.stamp, host_stamp);
+        assert_eq!(mem.tlb.load::<1>(0x1000), Some(0));
     }
 
     #[test]
