@@ -56,8 +56,6 @@ pub(crate) enum Why {
     Again,
     /// We cannot do this.
     Unsupported(&'static str),
-    /// The hot form of an operation could not do it without a slow path. Nothing was changed.
-    Slow,
 }
 
 impl Cpu {

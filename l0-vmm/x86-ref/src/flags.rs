@@ -302,7 +302,7 @@ mod tests {
         };
         let r = wide as u8;
         let bits = u64::from(wide > 0xff)
-            | u64::from(r.count_ones() % 2 == 0) << 2
+            | u64::from(r.count_ones().is_multiple_of(2)) << 2
             | u64::from(af) << 4
             | u64::from(r == 0) << 6
             | u64::from(r >> 7) << 7

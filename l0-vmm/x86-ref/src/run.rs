@@ -242,7 +242,7 @@ impl Cpu {
                 }
             }
             Why::Switched => {}
-            Why::None | Why::Slow => {
+            Why::None => {
                 self.why = Why::Unsupported("an instruction that stopped without saying why");
                 return Some(self.cannot());
             }

@@ -142,8 +142,8 @@ fn check(width: Width, seed: u64) {
         };
         let (mut block, mut alone) = (machine(), machine());
         assert_eq!(block.cpu.run(LENGTH as u64), Stop::Budget, "{program:02x?}");
-        for n in 0..LENGTH {
-            assert_eq!(alone.cpu.run(1), Stop::Budget, "{:02x?}", program[n]);
+        for insn in &program {
+            assert_eq!(alone.cpu.run(1), Stop::Budget, "{insn:02x?}");
         }
         assert_eq!(block.cpu.state(), alone.cpu.state(), "{program:02x?}");
         assert_eq!(block.digest(), alone.digest(), "{program:02x?}");

@@ -73,6 +73,6 @@ mod tests {
         // add rax, rbx; shl rax, cl; jz: the count may be 0
         assert_eq!(needed(b"\x48\x01\xd8\x48\xd3\xe0\x74\x00"), [true, true, true]);
         // add rax, rbx; sete cl; sub rax, rcx
-        assert_eq!(needed(b"\x48\x01\xd8\x0f\x94\xc1\x48\x29\xc8")[0], true);
+        assert!(needed(b"\x48\x01\xd8\x0f\x94\xc1\x48\x29\xc8")[0]);
     }
 }

@@ -58,11 +58,6 @@ impl Mem {
         self.ram.read(address, &mut bytes).then_some(bytes)
     }
 
-    /// Reads 8 bytes of physical memory (RAM only).
-    pub fn phys_read_u64(&self, address: u64) -> Option<u64> {
-        self.ram.load::<8>(address)
-    }
-
     /// Reads any number of bytes of physical memory (RAM only); false outside of it.
     pub fn phys_read_bytes(&self, address: u64, to: &mut [u8]) -> bool {
         self.ram.read(address, to)

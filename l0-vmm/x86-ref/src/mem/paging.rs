@@ -109,7 +109,8 @@ impl Cpu {
         // Supervisor access to user pages under SMAP depends on RFLAGS.AC at each access; accesses of the system at CPL 3
         // are not those that the current TLB is for.
         let smap = self.cr4 & cr4::SMAP != 0 && !user && walk.user_page && self.cr0 & cr0::PG != 0;
-        if !(smap && access != Access::Fetch) && !(system && self.cpl == 3) {
+        let never = smap && access != Access::Fetch || system && self.cpl == 3;
+        if !never {
             let rights = Rights {
                 read: access != Access::Fetch,
                 write: access == Access::Write

@@ -63,7 +63,7 @@ fn put(cpu: &mut Cpu, at: u64, value: u64) {
 }
 
 fn get(cpu: &Cpu, at: u64) -> u64 {
-    cpu.mem.phys_read_u64(at).unwrap()
+    u64::from_le_bytes(cpu.mem.phys_read(at).unwrap())
 }
 
 /// 64-bit mode with one mapped page: rights of all levels but the last are full.

@@ -1,5 +1,9 @@
 //! A small machine for tests and benchmarks: some RAM, page tables, and programs as bytes.
-#![allow(dead_code, reason = "each test and benchmark uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test and benchmark uses its part; a program that cannot be set up is a failure"
+)]
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};

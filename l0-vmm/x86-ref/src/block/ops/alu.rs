@@ -230,7 +230,7 @@ impl<const O: u8, const S: usize, const A: u8> Body for OneM<O, S, A> {
 
     #[inline(always)]
     fn exec<const FAST: bool>(cpu: &mut Cpu, op: &Op) -> Exec {
-        modify::<S, A, FAST>(cpu, op, |a, flags| one::<O, S>(a, flags))
+        modify::<S, A, FAST>(cpu, op, one::<O, S>)
     }
 }
 
