@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 use vm_memory::GuestMemoryMmap;
-use x86_spec::cr::rflags;
+use x86_spec::cr::{cr0, cr4, efer, rflags};
 
 /// Index of a segment register in [`Cpu::seg`]: the order of the encodings.
 pub(crate) mod seg {
@@ -346,6 +346,11 @@ impl Cpu {
         self.mode_changed();
         if paging {
             self.flush_tlb();
+            // Those that are in memory now; bad ones are found when they are used.
+            let pae = s.cr0 & cr0::PG != 0 && s.cr4 & cr4::PAE != 0 && s.efer & efer::LMA == 0;
+            if pae && self.load_pdptrs(s.cr3).is_err() {
+                self.pdptr = [0; 4];
+            }
         }
     }
 

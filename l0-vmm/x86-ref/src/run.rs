@@ -108,7 +108,7 @@ impl Cpu {
                 return Stop::Root;
             }
             if self.mem.stamp == 0 {
-                self.drop_dirty(code);
+                self.settle_code(code);
             }
             if self.attention != 0 {
                 match self.boundary() {
@@ -145,8 +145,10 @@ impl Cpu {
 
     /// The CPU is not active. Time passes until something that is timed happens; without that nothing ever will.
     fn idle(&mut self, end: u64) -> Option<Stop> {
-        let Some(deadline) = self.vmx_deadline() else {
-            return Some(Stop::Halted);
+        let deadline = match self.vmx_deadline() {
+            // A timer that has run out and ends nothing now never will.
+            None | Some(0) => return Some(Stop::Halted),
+            Some(deadline) => deadline,
         };
         self.settle();
         let rest = end.saturating_sub(self.retired);
@@ -183,9 +185,11 @@ impl Cpu {
             if self.attention != 0 || self.budget <= 0 || self.mem.stamp == 0 || self.must_step() {
                 return Ok(());
             }
-            let from = self.out;
+            let (from, cleared) = (self.out, code.cleared);
             number = self.lookup(code)?;
-            if let Out::Link { block, side } = from {
+            if let Out::Link { block, side } = from
+                && cleared == code.cleared
+            {
                 code.link(block, side, number);
             }
         }

@@ -76,3 +76,13 @@ fn data_beside_code_is_written_without_harm() {
     assert_eq!(machine.cpu.run(300_000), Stop::Budget);
     assert_eq!(machine.read_u64(CODE_AT + 0x107), 100_000);
 }
+
+#[test]
+fn the_same_ip_in_two_segments() {
+    // 1000:0100 inc bx; jmp 2000:0100        2000:0100 dec cx; jmp 1000:0100
+    let mut machine = Machine::new(Width::Real, &hex("43ea00010020"));
+    machine.write(0x2_0100, &hex("49ea00010010"));
+    assert_eq!(machine.cpu.run(400), Stop::Budget);
+    let state = machine.cpu.state();
+    assert_eq!((state.gpr[3], state.gpr[1]), (7 + 100, 0x7fff - 100));
+}

@@ -154,7 +154,16 @@ impl Cpu {
         if block.rip == self.rip && (block.stamp.get() == self.mem.stamp || self.revalidate(block)) {
             return Ok(number);
         }
-        let number = self.find_block(code)?;
+        let number = loop {
+            if self.mem.stamp == 0 {
+                self.settle_code(code);
+            }
+            let number = self.find_block(code)?;
+            // Setting the accessed flag of a table that lies beside code may have dropped what was just found.
+            if self.mem.stamp != 0 {
+                break number;
+            }
+        };
         let block = code.block(number);
         block.stamp.set(self.mem.stamp);
         code.note_recent(self.rip, number);
@@ -250,7 +259,7 @@ impl Cpu {
         }
         let block = Block {
             ops,
-            stamp: Cell::new(0),
+            stamp: Cell::new(u64::MAX),
             rip: self.rip,
             count: insns.len() as i64,
             key,
@@ -261,12 +270,13 @@ impl Cpu {
         Ok(code.add(block))
     }
 
-    /// Drops decoded code that was written to from outside of instructions.
-    pub(crate) fn drop_dirty(&mut self, code: &mut Code) {
+    /// Makes decoded code usable again when [`crate::mem::Mem::stamp`] is 0: drops what was written to from outside of
+    /// instructions, and takes note of another base of CS.
+    pub(crate) fn settle_code(&mut self, code: &mut Code) {
         for page in std::mem::take(&mut self.mem.dirty) {
             self.drop_page(code, page);
         }
-        self.mem.restamp();
+        self.mem.settle_base();
     }
 
     /// Drops the decoded code on a page.

@@ -75,6 +75,8 @@ pub(crate) struct Code {
     by_page: Map<u64, Vec<u16>>,
     recent: Box<[Cell<u16>]>,
     slow: Vec<(Handler, Instruction)>,
+    /// How often everything was thrown away: numbers of blocks from before mean nothing.
+    pub cleared: u64,
 }
 
 impl Default for Code {
@@ -85,6 +87,7 @@ impl Default for Code {
             by_page: Map::default(),
             recent: vec![Cell::new(0); RECENT].into_boxed_slice(),
             slow: Vec::new(),
+            cleared: 0,
         };
         code.clear();
         code
@@ -114,6 +117,7 @@ impl Code {
         self.by_page.clear();
         self.recent.fill(Cell::new(0));
         self.slow.clear();
+        self.cleared += 1;
     }
 
     /// Whether another block would need a [`Code::clear`] first.

@@ -3,6 +3,7 @@
 use super::{Access, Mode, ram::PAGE};
 use crate::{
     Cpu, Flow,
+    boundary::PENDING_ENABLED_BREAKPOINT,
     cpu::attention,
     exec::operand::mask,
     fault::{Exec, Why},
@@ -14,6 +15,9 @@ use x86_spec::{
 
 /// Bytes of one data breakpoint, by the encoding of its LEN field.
 const BREAKPOINT_BYTES: [u64; 4] = [1, 2, 8, 4];
+/// Encodings of the R/W field of DR7 that are about data.
+const BREAK_ON_WRITES: u64 = 1;
+const BREAK_ON_ACCESSES: u64 = 3;
 
 impl Cpu {
     /// Whether accesses need more than translation: alignment checks or data breakpoints.
@@ -26,36 +30,39 @@ impl Cpu {
     }
 
     fn data_breakpoints(&self) -> bool {
-        let control = self.dr[7];
-        (0..4).any(|n| control >> (2 * n) & 3 != 0 && control >> (16 + 4 * n) & 1 != 0)
+        (0..4).any(|n| matches!(self.breakpoint_kind(n), Some(BREAK_ON_WRITES | BREAK_ON_ACCESSES)))
     }
 
-    /// Alignment check and data breakpoints of an explicit access.
+    /// Alignment check of an explicit access, before it.
     #[cold]
-    fn watch(&mut self, linear: u64, size: u64, write: bool) -> Exec {
-        if self.alignment_checked() && size.is_power_of_two() && linear & (size - 1) != 0 {
+    fn check_alignment(&mut self, linear: u64, size: u64) -> Exec {
+        if self.alignment_checked() && linear & (size - 1) != 0 {
             return Err(self.fault(vector::AC, Some(0)));
         }
-        let control = self.dr[7];
+        Ok(())
+    }
+
+    /// Data breakpoints met by an explicit access, after it.
+    #[cold]
+    fn note_breakpoints(&mut self, linear: u64, size: u64, write: bool) {
         let mut met = 0;
-        for n in 0..4usize {
-            let enabled = control >> (2 * n) & 3 != 0;
-            let kind = control >> (16 + 4 * n) & 3;
-            // 1: data writes; 3: data reads and writes.
-            let applies = kind == 3 || kind == 1 && write;
-            let len = BREAKPOINT_BYTES[(control >> (18 + 4 * n) & 3) as usize];
-            let start = self.dr[n] & !(len - 1);
+        for n in 0..4u32 {
+            let applies = match self.breakpoint_kind(n) {
+                Some(BREAK_ON_WRITES) => write,
+                Some(BREAK_ON_ACCESSES) => true,
+                _ => false,
+            };
+            let len = BREAKPOINT_BYTES[(self.dr[7] >> (18 + 4 * n) & 3) as usize];
+            let start = self.dr[n as usize & 3] & !(len - 1);
             let apart = start.wrapping_add(len) <= linear || linear.wrapping_add(size) <= start;
-            if enabled && applies && !apart {
+            if applies && !apart {
                 met |= 1 << n;
             }
         }
         if met != 0 {
-            // Bit 12 of the pending debug exceptions: an enabled breakpoint was met.
-            self.pending_dbg |= met | 1 << 12;
+            self.pending_dbg |= met | PENDING_ENABLED_BREAKPOINT;
             self.attention_changed();
         }
-        Ok(())
     }
 
     /// Reads 1, 2, 4 or 8 bytes at a linear address (zero-extended).
@@ -79,7 +86,10 @@ impl Cpu {
     #[inline]
     pub(crate) fn read_sized<const S: usize>(&mut self, linear: u64, mode: Mode) -> Exec<u64> {
         if mode == Mode::Data && self.watched {
-            self.watch(linear, S as u64, false)?;
+            self.check_alignment(linear, S as u64)?;
+            let value = self.read_slow::<S>(linear, mode)?;
+            self.note_breakpoints(linear, S as u64, false);
+            return Ok(value);
         }
         if self.tlb_serves(mode)
             && let Some(value) = self.mem.tlb.load::<S>(linear)
@@ -140,7 +150,10 @@ impl Cpu {
     #[inline]
     pub(crate) fn write_sized<const S: usize>(&mut self, linear: u64, value: u64, mode: Mode) -> Exec {
         if mode == Mode::Data && self.watched {
-            self.watch(linear, S as u64, true)?;
+            self.check_alignment(linear, S as u64)?;
+            self.write_slow::<S>(linear, value, mode)?;
+            self.note_breakpoints(linear, S as u64, true);
+            return Ok(());
         }
         if self.tlb_serves(mode) && self.mem.tlb.store::<S>(linear, value) {
             return Ok(());
@@ -196,8 +209,8 @@ impl Cpu {
         if hit {
             return Ok(());
         }
-        if mode == Mode::Data && self.alignment_checked() {
-            self.watch(linear, size as u64, true)?;
+        if mode == Mode::Data && size.is_power_of_two() {
+            self.check_alignment(linear, size as u64)?;
         }
         let (mut at, mut left) = (linear, size as u64);
         while left > 0 {
@@ -211,9 +224,7 @@ impl Cpu {
 
     /// Reads any number of bytes at a linear address.
     pub(crate) fn read_linear_bytes(&mut self, linear: u64, to: &mut [u8], mode: Mode) -> Exec {
-        if mode == Mode::Data && self.data_breakpoints() {
-            self.watch(linear, to.len() as u64, false)?;
-        }
+        let size = to.len() as u64;
         let mut at = linear;
         let mut rest = to;
         while !rest.is_empty() {
@@ -228,20 +239,23 @@ impl Cpu {
             at = at.wrapping_add(here as u64) & self.linear_mask;
             rest = after;
         }
+        if mode == Mode::Data && self.watched {
+            self.note_breakpoints(linear, size, false);
+        }
         Ok(())
     }
 
     /// Writes any number of bytes at a linear address. All or nothing up to a page boundary.
     pub(crate) fn write_linear_bytes(&mut self, linear: u64, from: &[u8], mode: Mode) -> Exec {
-        if mode == Mode::Data && self.data_breakpoints() {
-            self.watch(linear, from.len() as u64, true)?;
-        }
         if from.len() as u64 <= PAGE {
             // Both pages are looked at before the first byte changes.
             let (first, second, here) = self.writable_places(linear, from.len() as u64, mode)?;
             let (a, b) = from.split_at(from.len().min(here as usize));
             self.physical_write_bytes(first, a);
             self.physical_write_bytes(second, b);
+            if mode == Mode::Data && self.watched {
+                self.note_breakpoints(linear, from.len() as u64, true);
+            }
             return Ok(());
         }
         let mut at = linear;

@@ -147,6 +147,6 @@ impl Cpu {
         if user {
             mode |= bits::USER;
         }
-        self.mem.set_mode(mode, user);
+        self.mem.set_mode(mode, self.seg_base[seg::CS], user);
     }
 }

@@ -153,6 +153,8 @@ pub(crate) struct Tlb {
     pub epoch: u64,
     /// Pieces of large pages are in here: INVLPG of one page must flush them all.
     pub large: bool,
+    /// The base of CS that this epoch is for: blocks are found by RIP.
+    pub code_base: u64,
 }
 
 /// Host memory of one operand that is read and then written.
@@ -185,6 +187,7 @@ impl Tlb {
             journal: Vec::with_capacity(ENTRIES),
             epoch,
             large: false,
+            code_base: 0,
         })
     }
 

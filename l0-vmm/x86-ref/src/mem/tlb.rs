@@ -40,7 +40,7 @@ pub(crate) struct Mem {
     /// The TLB of the current address space and privilege.
     pub tlb: Box<Tlb>,
     /// Epoch of that TLB and mode bits in one number: a block that carries it may run. 0, which no block carries: decoded
-    /// code has gone stale and must be looked through first.
+    /// code may have gone stale, and must be looked through first.
     pub stamp: u64,
     /// What VM entry set up for EPT.
     pub ept: EptState,
@@ -54,6 +54,8 @@ pub(crate) struct Mem {
     pub(crate) generation: u64,
     pub(super) ram: Ram,
     mode: u8,
+    /// The base of CS.
+    code_base: u64,
     other: Box<Tlb>,
     user: bool,
     key: ContextKey,
@@ -79,6 +81,7 @@ impl Mem {
             generation: 1,
             ram,
             mode: 0,
+            code_base: 0,
             other,
             user: false,
             key: ContextKey::default(),
@@ -93,7 +96,18 @@ impl Mem {
 
     /// Recomputes [`Mem::stamp`].
     pub(crate) fn restamp(&mut self) {
-        self.stamp = if self.dirty.is_empty() { self.tlb.epoch << 8 | u64::from(self.mode) } else { 0 };
+        let usable = self.dirty.is_empty() && self.tlb.code_base == self.code_base;
+        self.stamp = if usable { self.tlb.epoch << 8 | u64::from(self.mode) } else { 0 };
+    }
+
+    /// Begins a new epoch if CS has got another base: the same RIP now means another address. Not done when the base
+    /// changes, because VM entries and exits change it while the other side's TLB is still (or already) the current one.
+    pub(crate) fn settle_base(&mut self) {
+        if self.tlb.code_base != self.code_base {
+            self.tlb.epoch = self.epoch();
+            self.tlb.code_base = self.code_base;
+        }
+        self.restamp();
     }
 
     /// The mode bits that blocks are decoded under.
@@ -101,9 +115,10 @@ impl Mem {
         self.mode
     }
 
-    /// Sets the mode bits and which privilege's TLB is current.
-    pub(super) fn set_mode(&mut self, mode: u8, user: bool) {
+    /// Sets the mode bits, the base of CS, and which privilege's TLB is current.
+    pub(super) fn set_mode(&mut self, mode: u8, code_base: u64, user: bool) {
         self.mode = mode;
+        self.code_base = code_base;
         if self.user != user {
             swap(&mut self.tlb, &mut self.other);
             self.user = user;
@@ -135,7 +150,7 @@ impl Mem {
             swap(&mut self.key, &mut space.key);
             space.used = used;
         }
-        self.set_mode(self.mode, user);
+        self.set_mode(self.mode, self.code_base, user);
     }
 
     /// An empty space among the parked: a new one, or that which was not used for longest.
@@ -342,10 +357,10 @@ mod tests {
     fn privileges_have_their_own_stamps() {
         let mut mem = mem();
         let kernel = mem.stamp;
-        mem.set_mode(0, true);
+        mem.set_mode(0, 0, true);
         assert_ne!(mem.stamp, kernel);
         mem.switch_context(ContextKey { vpid: 1, ept_root: 0 });
-        mem.set_mode(0, false);
+        mem.set_mode(0, 0, false);
         mem.switch_context(ContextKey::default());
         assert_eq!(mem.stamp, kernel);
     }
