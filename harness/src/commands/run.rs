@@ -6,11 +6,20 @@ use crate::{
     cli::{Common, Format},
     deviations::Deviations,
     engines, report,
-    verdict::{self, Verdict},
+    scenario::Scenario,
+    verdict::{self, Outcome, Verdict},
 };
-use l0_vmm::engine::{EngineKind, Limits};
+use anyhow::anyhow;
+use l0_vmm::engine::{self, Engine, EngineKind, Limits};
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     io::{IsTerminal, Write},
+    num::NonZero,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,20 +30,11 @@ pub(crate) fn run(common: &Common, wanted: &[String], kinds: &[EngineKind]) -> a
     let setting = Setting::new(common)?;
     let scenarios = setting.select(wanted)?;
     let deviations = Deviations::load(&setting.fixtures)?;
-    let mut opened = engines::open(kinds, &setting.profile);
-    let total = scenarios.len() * opened.iter().filter(|o| o.engine.is_ok()).count();
-    let mut progress = Progress::new(total);
-    let mut outcomes = Vec::new();
-    for o in &mut opened {
-        let Ok(engine) = &mut o.engine else { continue };
-        for scenario in &scenarios {
-            progress.step(&format!("{} on {}", scenario.name, o.kind));
-            let (images, fixtures) = (&setting.images, &setting.fixtures);
-            let limits = Limits::default();
-            outcomes.push(verdict::judge(scenario, engine.as_mut(), images, fixtures, &deviations, limits)?);
-        }
-    }
-    progress.clear();
+    let opened = engines::open(kinds, &setting.profile);
+    let able: Vec<EngineKind> = opened.iter().filter(|o| o.engine.is_ok()).map(|o| o.kind).collect();
+    let jobs: Vec<(EngineKind, &Scenario)> =
+        able.iter().flat_map(|kind| scenarios.iter().map(move |scenario| (*kind, scenario))).collect();
+    let outcomes = judge_all(&setting, &jobs, &deviations)?;
     match common.format {
         Format::Human => anstream::print!("{}", report::human(&opened, &outcomes)),
         Format::Json => print_json(&report::json(&opened, &outcomes))?,
@@ -51,6 +51,60 @@ pub(crate) fn run(common: &Common, wanted: &[String], kinds: &[EngineKind]) -> a
         (false, true) => ExitCode::Expected,
         (false, false) => ExitCode::NothingRan,
     })
+}
+
+/// Judges all jobs, on as many threads as there are processors, each with engines of its own. The outcomes come in the
+/// order of the jobs.
+fn judge_all(
+    setting: &Setting,
+    jobs: &[(EngineKind, &Scenario)],
+    deviations: &Deviations,
+) -> anyhow::Result<Vec<Outcome>> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len().max(1));
+    let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::new(jobs.len())));
+    let work = || -> anyhow::Result<Vec<(usize, Outcome)>> {
+        let mut engines: BTreeMap<EngineKind, Box<dyn Engine>> = BTreeMap::new();
+        let mut done = Vec::new();
+        while let Some((n, (kind, scenario))) = claim(&next, jobs) {
+            if let Ok(mut progress) = progress.lock() {
+                progress.step(&format!("{} on {kind}", scenario.name));
+            }
+            let engine = match engines.entry(*kind) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(place) => place.insert(engine::open(*kind, Arc::clone(&setting.profile))?),
+            };
+            let limits = Limits::default();
+            let outcome = verdict::judge(
+                scenario,
+                engine.as_mut(),
+                &setting.images,
+                &setting.fixtures,
+                deviations,
+                limits,
+            )?;
+            done.push((n, outcome));
+        }
+        Ok(done)
+    };
+    let mut all = Vec::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            all.extend(worker.join().map_err(|_| anyhow!("a thread that judges scenarios panicked"))??);
+        }
+        anyhow::Ok(())
+    })?;
+    if let Ok(progress) = progress.lock() {
+        progress.clear();
+    }
+    all.sort_by_key(|(n, _)| *n);
+    Ok(all.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// The next job that nobody has taken.
+fn claim<'a, T>(next: &AtomicUsize, jobs: &'a [T]) -> Option<(usize, &'a T)> {
+    let n = next.fetch_add(1, Ordering::Relaxed);
+    jobs.get(n).map(|job| (n, job))
 }
 
 /// A line on the terminal that says how far we are.
