@@ -13,6 +13,8 @@ pub(crate) mod op;
 mod ops;
 pub(crate) mod plain;
 
+#[cfg(test)]
+pub(crate) use build::handler;
 pub(crate) use cache::Code;
 
 /// The mode bits that code is decoded under.

@@ -31,6 +31,8 @@ mod muldiv;
 pub(crate) mod operand;
 mod random;
 mod reset;
+#[cfg(test)]
+mod scope;
 mod segment;
 mod shift;
 mod soft;
