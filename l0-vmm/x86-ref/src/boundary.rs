@@ -218,6 +218,9 @@ impl Cpu {
         let Some(vector) = self.interrupt_ready() else {
             return Ok(false);
         };
+        if self.posted_interrupt(vector) {
+            return Ok(true);
+        }
         let event = Event { vector, kind: EventKind::External, error: None, len: 0 };
         if !self.interrupt_exits(event)? {
             if self.sysflags & rflags::IF == 0 {

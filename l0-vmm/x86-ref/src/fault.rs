@@ -26,17 +26,32 @@ pub(crate) struct Exception {
     pub software_len: u8,
 }
 
-/// An access that EPT did not allow.
+/// What makes an access to memory exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EptKind {
+    /// EPT violation; `convertible`: no entry suppresses that it becomes a virtualization exception.
+    Violation { convertible: bool },
+    /// EPT misconfiguration.
+    Misconfiguration,
+    /// The page-modification log is full.
+    LogFull,
+    /// The sub-page-permission table misses an entry or has a reserved bit set.
+    SubPage,
+    /// The APIC-access page was accessed.
+    ApicAccess,
+}
+
+/// An access to memory that VMX did not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EptFault {
     /// Guest-physical address.
     pub physical: u64,
     /// Linear address, where the access had one.
     pub linear: Option<u64>,
-    /// The exit qualification but for "NMI unblocking due to IRET"; 0 with `misconfig`.
+    /// The exit qualification but for "NMI unblocking due to IRET"; 0 where there is none.
     pub qualification: u64,
-    /// EPT misconfiguration instead of EPT violation.
-    pub misconfig: bool,
+    /// What it was.
+    pub kind: EptKind,
 }
 
 /// What stopped an instruction.

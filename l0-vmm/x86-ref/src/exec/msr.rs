@@ -61,7 +61,10 @@ fn rdmsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     allowed(cpu)?;
     let index = cpu.r[gpr::RCX] as u32;
     cpu.intercept(insn, Intercept::Rdmsr { index })?;
-    let value = cpu.read_msr(index)?;
+    let value = match cpu.x2apic_read(index) {
+        Some(value) => value,
+        None => cpu.read_msr(index)?,
+    };
     cpu.r[gpr::RAX] = value & 0xffff_ffff;
     cpu.r[gpr::RDX] = value >> 32;
     Ok(())
@@ -72,7 +75,7 @@ fn wrmsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     let index = cpu.r[gpr::RCX] as u32;
     cpu.intercept(insn, Intercept::Wrmsr { index })?;
     let value = cpu.r[gpr::RAX] & 0xffff_ffff | cpu.r[gpr::RDX] << 32;
-    cpu.write_msr(index, value)
+    if cpu.x2apic_write(index, value)? { Ok(()) } else { cpu.write_msr(index, value) }
 }
 
 fn allowed(cpu: &mut Cpu) -> Exec {

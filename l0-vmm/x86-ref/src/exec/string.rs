@@ -161,6 +161,9 @@ impl Cpu {
         self.linear(segment, offset, (elements * size) as usize, write).ok()?;
         let access = if write { Access::Write } else { Access::Read };
         let physical = self.translate(linear, access, Mode::Data).ok()?;
+        if self.mem.is_apic_page(physical) {
+            return None;
+        }
         let in_ram = physical.checked_add(elements * size)? <= self.mem.ram_size();
         in_ram.then_some((linear, elements))
     }

@@ -1,6 +1,6 @@
 //! Reading and writing at linear addresses: the TLB, then page walk, page crossing and devices.
 
-use super::{Access, Mode, ram::PAGE};
+use super::{Access, Mode, ept::sub_page, ram::PAGE};
 use crate::{
     Cpu, Flow,
     boundary::PENDING_ENABLED_BREAKPOINT,
@@ -103,11 +103,17 @@ impl Cpu {
     #[inline(never)]
     fn read_slow<const S: usize>(&mut self, linear: u64, mode: Mode) -> Exec<u64> {
         let first = self.translate(linear, Access::Read, mode)?;
+        if self.mem.is_apic_page(first) {
+            return self.apic_read(first, S);
+        }
         let here = PAGE - linear % PAGE;
         if here >= S as u64 {
             return Ok(self.physical_load::<S>(first));
         }
         let second = self.translate(linear.wrapping_add(here) & self.linear_mask, Access::Read, mode)?;
+        if self.mem.is_apic_page(second) {
+            return Err(self.apic_access_exit(second, Access::Read));
+        }
         let mut value = 0;
         for i in 0..S as u64 {
             let at = if i < here { first + i } else { second + i - here };
@@ -165,6 +171,10 @@ impl Cpu {
     #[inline(never)]
     fn write_slow<const S: usize>(&mut self, linear: u64, value: u64, mode: Mode) -> Exec {
         let (first, second, here) = self.writable_places(linear, S as u64, mode)?;
+        if self.mem.is_apic_page(first) {
+            self.apic_write(first, value.to_le_bytes().split_at(S).0);
+            return Ok(());
+        }
         if here >= S as u64 {
             self.physical_store::<S>(first, value);
             return Ok(());
@@ -181,13 +191,30 @@ impl Cpu {
     fn writable_places(&mut self, linear: u64, size: u64, mode: Mode) -> Exec<(u64, u64, u64)> {
         let here = PAGE - linear % PAGE;
         let first = self.translate(linear, Access::Write, mode)?;
+        self.apic_write_allowed(first, size)?;
+        self.sub_pages_writable(linear, size.min(here), mode)?;
         self.no_code(first, size.min(here))?;
         let mut second = 0;
         if here < size {
             second = self.translate(linear.wrapping_add(here) & self.linear_mask, Access::Write, mode)?;
+            self.apic_write_allowed(second, u64::MAX)?;
+            self.sub_pages_writable(linear.wrapping_add(here) & self.linear_mask, size - here, mode)?;
             self.no_code(second, size - here)?;
         }
         Ok((first, second, here))
+    }
+
+    /// The sub-pages behind that of `linear` which the write reaches, too, can be written to.
+    fn sub_pages_writable(&mut self, linear: u64, size: u64, mode: Mode) -> Exec {
+        if !self.mem.ept.sub_pages {
+            return Ok(());
+        }
+        let mut at = (linear | (sub_page::SIZE - 1)).wrapping_add(1);
+        while at.wrapping_sub(linear) < size {
+            self.translate(at, Access::Write, mode)?;
+            at = at.wrapping_add(sub_page::SIZE);
+        }
+        Ok(())
     }
 
     fn no_code(&mut self, physical: u64, size: u64) -> Exec {
@@ -231,6 +258,9 @@ impl Cpu {
             let here = ((PAGE - at % PAGE) as usize).min(rest.len());
             let (part, after) = rest.split_at_mut(here);
             let physical = self.translate(at, Access::Read, mode)?;
+            if self.mem.is_apic_page(physical) {
+                return Err(self.apic_access_exit(physical, Access::Read));
+            }
             if !self.mem.ram.read(physical, part) {
                 for (i, byte) in part.iter_mut().enumerate() {
                     *byte = self.physical_load::<1>(physical + i as u64) as u8;
@@ -251,6 +281,10 @@ impl Cpu {
             // Both pages are looked at before the first byte changes.
             let (first, second, here) = self.writable_places(linear, from.len() as u64, mode)?;
             let (a, b) = from.split_at(from.len().min(here as usize));
+            if self.mem.is_apic_page(first) {
+                self.apic_write(first, a);
+                return Ok(());
+            }
             self.physical_write_bytes(first, a);
             self.physical_write_bytes(second, b);
             if mode == Mode::Data && self.watched {

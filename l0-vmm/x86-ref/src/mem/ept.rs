@@ -4,7 +4,7 @@
 use super::{Access, ram::PAGE};
 use crate::{
     Cpu,
-    fault::{EptFault, Exec, Why},
+    fault::{EptFault, EptKind, Exec, Halt, Why},
 };
 
 /// What VM entry sets up for EPT.
@@ -26,6 +26,12 @@ pub(crate) struct EptState {
     pub huge_pages: bool,
     /// The processor reports advanced information (bits 9 to 11 of the exit qualification).
     pub advanced: bool,
+    /// "EPT-violation #VE": violations may be convertible.
+    pub violation_exceptions: bool,
+    /// "Enable PML".
+    pub log: bool,
+    /// "Sub-page write permissions for EPT".
+    pub sub_pages: bool,
 }
 
 /// Bits of an EPT entry.
@@ -39,6 +45,10 @@ pub(crate) mod entry {
     pub const DIRTY: u64 = 1 << 9;
     /// Execute for user-mode linear addresses, with mode-based execute control.
     pub const EXECUTE_USER: u64 = 1 << 10;
+    /// Writes are looked up in the sub-page-permission table.
+    pub const SUB_PAGE: u64 = 1 << 61;
+    /// Violations are VM exits also under "EPT-violation #VE".
+    pub const SUPPRESS_VE: u64 = 1 << 63;
 }
 
 /// Bits of the exit qualification for EPT violations.
@@ -54,6 +64,18 @@ mod qualification {
     pub const LINEAR_USER: u64 = 1 << 9;
     pub const LINEAR_WRITABLE: u64 = 1 << 10;
     pub const LINEAR_NO_EXECUTE: u64 = 1 << 11;
+}
+
+/// The sub-page-permission table.
+pub(crate) mod sub_page {
+    /// Bytes that one bit is for.
+    pub const SIZE: u64 = 128;
+    pub const LEVELS: u32 = 4;
+    pub const VALID: u64 = 1 << 0;
+    /// Bits of a sub-page permission vector that are reserved.
+    pub const ODD_BITS: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+    /// Exit qualification: a miss, not a misconfiguration.
+    pub const MISS: u64 = 1 << 11;
 }
 
 /// What a guest-physical address is translated for.
@@ -98,20 +120,23 @@ impl Cpu {
         let mut count = 0;
         let mut table = ept.root & mask;
         let mut level = ept.levels.clamp(4, 5);
-        let (address, size) = loop {
+        // Rights of the entries above the leaf, and the leaf.
+        let mut upper = rights;
+        let (address, size, leaf) = loop {
             let shift = 12 + 9 * (level - 1);
             let at = table + (guest >> shift & 511) * 8;
             let e = self.mem.ram.load::<8>(at).unwrap_or(u64::MAX);
             let present =
                 e & (READ | WRITE | EXECUTE) != 0 || ept.mode_based_execute && e & EXECUTE_USER != 0;
             if !present {
-                return Err(self.ept_violation(guest, purpose, structure, 0));
+                return Err(self.ept_violation(guest, purpose, structure, 0, e));
             }
             let leaf = level == 1 || level <= 3 && e & LARGE != 0;
             if self.ept_misconfigured(e, level, leaf) {
-                let fault =
-                    EptFault { physical: guest, linear: purpose.linear, qualification: 0, misconfig: true };
-                return Err(self.stop(Why::Ept(fault)));
+                return Err(self.ept_fault(EptKind::Misconfiguration, guest, purpose, 0));
+            }
+            if leaf {
+                upper = rights;
             }
             rights &= e;
             if let Some(slot) = used.get_mut(count) {
@@ -119,7 +144,7 @@ impl Cpu {
                 count += 1;
             }
             if leaf {
-                break (e & mask, 1u64 << shift);
+                break (e & mask, 1u64 << shift, e);
             }
             table = e & mask;
             level -= 1;
@@ -133,14 +158,29 @@ impl Cpu {
         if structure {
             needed |= READ | WRITE;
         }
+        let mut sub_page = false;
         if rights & needed != needed {
-            return Err(self.ept_violation(guest, purpose, structure, rights));
+            // "Sub-Page Write Permissions": what only the leaf forbids, the table may allow; the processor's own writes to
+            // guest paging structures are not looked up.
+            sub_page = ept.sub_pages
+                && size == PAGE
+                && leaf & SUB_PAGE != 0
+                && purpose.translated
+                && purpose.access == Access::Write
+                && upper & WRITE != 0;
+            if !sub_page || !self.sub_page_writable(guest, purpose)? {
+                return Err(self.ept_violation(guest, purpose, structure, rights, leaf));
+            }
         }
         let mut dirty = true;
         if ept.accessed_dirty {
+            let flags = |i: usize| ACCESSED | if i + 1 == count && writes { DIRTY } else { 0 };
+            let sets = used.iter().take(count).enumerate().any(|(i, (_, e))| e | flags(i) != *e);
+            if ept.log && sets {
+                self.log_access(guest, purpose, writes && leaf & DIRTY == 0)?;
+            }
             for (i, (at, e)) in used.into_iter().take(count).enumerate() {
-                let last = i + 1 == count;
-                let new = e | ACCESSED | if last && writes { DIRTY } else { 0 };
+                let new = e | flags(i);
                 dirty = new & DIRTY != 0;
                 if new != e {
                     self.mem.ram.store::<8>(at, new);
@@ -148,11 +188,11 @@ impl Cpu {
                 }
             }
         }
-        Ok(Place {
-            physical: address & !(size - 1) | guest & (size - 1),
-            writable: rights & WRITE != 0 && dirty,
-            large: size > PAGE,
-        })
+        let physical = address & !(size - 1) | guest & (size - 1);
+        if !purpose.translated && self.mem.is_apic_page(physical) {
+            return Err(self.apic_structure_access());
+        }
+        Ok(Place { physical, writable: !sub_page && rights & WRITE != 0 && dirty, large: size > PAGE })
     }
 
     /// SDM 3C, "EPT Misconfigurations".
@@ -177,7 +217,12 @@ impl Cpu {
         e & (above | reserved) != 0 || bad_type
     }
 
-    fn ept_violation(&mut self, guest: u64, p: Purpose, structure: bool, rights: u64) -> crate::fault::Halt {
+    fn ept_fault(&mut self, kind: EptKind, guest: u64, p: Purpose, qualification: u64) -> Halt {
+        self.stop(Why::Ept(EptFault { physical: guest, linear: p.linear, qualification, kind }))
+    }
+
+    /// `entry`: the one that decides whether the violation is convertible. SDM 3C: "Convertible EPT Violations".
+    fn ept_violation(&mut self, guest: u64, p: Purpose, structure: bool, rights: u64, entry: u64) -> Halt {
         use qualification::*;
         let mut q = match p.access {
             Access::Read => READ,
@@ -202,11 +247,41 @@ impl Cpu {
                 }
             }
         }
-        self.stop(Why::Ept(EptFault {
-            physical: guest,
-            linear: p.linear,
-            qualification: q,
-            misconfig: false,
-        }))
+        let convertible = self.mem.ept.violation_exceptions && entry & entry::SUPPRESS_VE == 0;
+        self.ept_fault(EptKind::Violation { convertible }, guest, p, q)
+    }
+
+    /// Flags of an entry are about to be set. SDM 3C: "Page-Modification Logging".
+    fn log_access(&mut self, guest: u64, p: Purpose, dirties: bool) -> Exec {
+        if !self.log_has_room() {
+            return Err(self.ept_fault(EptKind::LogFull, guest, p, 0));
+        }
+        if dirties {
+            self.log_page(guest & !(PAGE - 1));
+        }
+        Ok(())
+    }
+
+    /// Looks a write up in the sub-page-permission table. SDM 3C: "Sub-Page Write Permissions for EPT".
+    fn sub_page_writable(&mut self, guest: u64, p: Purpose) -> Exec<bool> {
+        use sub_page::*;
+        let mask = (1u64 << self.mem.physical_bits) - PAGE;
+        let mut table = self.sub_page_root() & mask;
+        for level in (2..=LEVELS).rev() {
+            let shift = 12 + 9 * (level - 1);
+            let e = self.mem.ram.load::<8>(table + (guest >> shift & 511) * 8).unwrap_or(u64::MAX);
+            if e & VALID == 0 {
+                return Err(self.ept_fault(EptKind::SubPage, guest, p, MISS));
+            }
+            if e & !(mask | VALID) != 0 {
+                return Err(self.ept_fault(EptKind::SubPage, guest, p, 0));
+            }
+            table = e & mask;
+        }
+        let vector = self.mem.ram.load::<8>(table + (guest >> 12 & 511) * 8).unwrap_or(u64::MAX);
+        if vector & ODD_BITS != 0 {
+            return Err(self.ept_fault(EptKind::SubPage, guest, p, 0));
+        }
+        Ok(vector >> (2 * (guest % PAGE / SIZE)) & 1 != 0)
     }
 }

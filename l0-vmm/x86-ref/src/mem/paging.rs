@@ -106,10 +106,14 @@ impl Cpu {
             self.walk64(&mut walk)?
         };
         let place = self.ept_translate(leaf.address, walk.purpose(access, true))?;
-        // Supervisor access to user pages under SMAP depends on RFLAGS.AC at each access; accesses of the system at CPL 3
-        // are not those that the current TLB is for.
+        let apic = self.mem.is_apic_page(place.physical);
+        if apic && access == Access::Fetch {
+            return Err(self.apic_access_exit(place.physical, access));
+        }
+        // The APIC-access page is looked at at each access. Supervisor access to user pages under SMAP depends on RFLAGS.AC
+        // at each access; accesses of the system at CPL 3 are not those that the current TLB is for.
         let smap = self.cr4 & cr4::SMAP != 0 && !user && walk.user_page && self.cr0 & cr0::PG != 0;
-        let never = smap && access != Access::Fetch || system && self.cpl == 3;
+        let never = apic || smap && access != Access::Fetch || system && self.cpl == 3;
         if !never {
             let rights = Rights {
                 read: access != Access::Fetch,

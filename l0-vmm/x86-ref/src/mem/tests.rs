@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Bus, Cpu, Flow, Profile,
-    fault::{EptFault, Why},
+    fault::{EptFault, EptKind, Why},
 };
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 use vm_memory::{GuestAddress, GuestMemoryMmap};
@@ -306,7 +306,7 @@ fn ept_violations_say_what_and_why() {
             physical: LINEAR + 0x8008,
             linear: Some(LINEAR + 0x8008),
             qualification: 0b1_1010_1010,
-            misconfig: false
+            kind: EptKind::Violation { convertible: false }
         }
     );
     put(&mut cpu, 0x1_3040, 0);
@@ -327,7 +327,7 @@ fn ept_misconfigurations() {
         put(&mut cpu, 0x1_3040, bad);
         let done = cpu.read_linear(LINEAR + 0x8000, 1, Mode::Data).map(|_| ());
         let fault = violation(&mut cpu, done);
-        assert_eq!((fault.misconfig, fault.qualification), (true, 0), "{why}");
+        assert_eq!((fault.kind, fault.qualification), (EptKind::Misconfiguration, 0), "{why}");
     }
     let mut cpu = ept();
     cpu.mem.ept.execute_only = true;

@@ -44,6 +44,8 @@ pub(crate) struct Mem {
     pub stamp: u64,
     /// What VM entry set up for EPT.
     pub ept: EptState,
+    /// The APIC-access page, while its accesses are virtualized.
+    pub apic_page: Option<u64>,
     /// The processor's MAXPHYADDR.
     pub physical_bits: u32,
     /// Whether 1-GByte pages exist.
@@ -75,6 +77,7 @@ impl Mem {
             tlb,
             stamp: 0,
             ept: EptState::default(),
+            apic_page: None,
             physical_bits: 36,
             huge_pages: false,
             dirty: Vec::new(),
@@ -108,6 +111,12 @@ impl Mem {
             self.tlb.code_base = self.code_base;
         }
         self.restamp();
+    }
+
+    /// Whether an address is on the APIC-access page.
+    #[inline]
+    pub(crate) fn is_apic_page(&self, physical: u64) -> bool {
+        self.apic_page == Some(physical & !(PAGE - 1))
     }
 
     /// The mode bits that blocks are decoded under.

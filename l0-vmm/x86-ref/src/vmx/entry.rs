@@ -11,7 +11,7 @@ use iced_x86::Instruction;
 use x86_spec::{
     cr,
     vmx::{
-        controls::{Entry, Exit, Pin, Proc, Proc2},
+        controls::{Entry, Exit, Pin, Proc, Proc2, Proc3},
         error::InstructionError,
         exit::Reason,
         field::Field,
@@ -22,21 +22,13 @@ use x86_spec::{
 
 /// Whether a VM entry under these controls is beyond this model: then what the run's end says.
 fn not_modelled(c: &Controls) -> Option<&'static str> {
-    const APIC: u64 = Proc2::VIRTUALIZE_APIC_ACCESSES
-        | Proc2::VIRTUALIZE_X2APIC_MODE
-        | Proc2::APIC_REGISTER_VIRT
-        | Proc2::VIRTUAL_INTR_DELIVERY;
-    const EPT: u64 = Proc2::ENABLE_PML | Proc2::EPT_VIOLATION_VE | Proc2::MODE_BASED_EPT_EXEC | Proc2::SPP;
     const OTHER: u64 = Proc2::PASID_TRANSLATION | Proc2::BUS_LOCK_DETECTION | Proc2::NOTIFY_VM_EXITING;
     const EXIT: u64 =
         Exit::LOAD_CET_STATE | Exit::LOAD_PKRS | Exit::CLEAR_UINV | Exit::ACTIVATE_SECONDARY_CONTROLS;
     const ENTRY: u64 = Entry::LOAD_CET_STATE | Entry::LOAD_PKRS | Entry::LOAD_UINV | Entry::LOAD_IA32_FRED;
     let rows = [
-        (c.pin & Pin::POSTED_INTR, "posted-interrupt processing"),
-        (c.proc2 & APIC, "APIC virtualization beyond the TPR shadow"),
-        (c.proc2 & EPT, "page-modification logging, EPT-violation #VE, mode-based execution or sub-pages"),
         (c.proc2 & OTHER, "PASID translation, bus-lock detection or instruction timeout"),
-        (c.proc3, "tertiary VM-execution controls"),
+        (c.proc3 & !Proc3::IPI_VIRT, "tertiary VM-execution controls but for IPI virtualization"),
         (c.exit & EXIT, "CET, PKRS, UINV or secondary VM-exit controls"),
         (c.entry & ENTRY, "CET, PKRS, UINV or FRED state"),
         (c.entry & (Entry::SMM | Entry::DEACT_DUAL_MONITOR), "the dual-monitor treatment of SMIs and SMM"),
@@ -89,6 +81,7 @@ impl Cpu {
         self.vmx.ctl = controls;
         self.vmx.keeps_translations = controls.proc2 & Proc2::ENABLE_VPID != 0;
         self.vmx.non_root = true;
+        self.monitor_armed = false;
         self.note_space();
         self.load_guest();
         self.enter_context();
@@ -102,6 +95,7 @@ impl Cpu {
         }
         self.vmx.vmcs.launched = true;
         self.open_windows();
+        self.enter_apic();
         self.inject_event()?;
         self.attention_changed();
         self.vmx_switched()

@@ -38,6 +38,9 @@ fn ept_tag(eptp: u64) -> u64 {
 struct Space {
     cr3: u64,
     mode: u64,
+    /// What VM entry set up for EPT, and the APIC-access page.
+    ept: EptState,
+    apic: Option<u64>,
 }
 
 /// Address spaces that are remembered.
@@ -86,12 +89,16 @@ impl Cpu {
                 root: eptp & ept::ADDRESS,
                 levels: ((eptp & ept::eptp::WALK) >> ept::eptp::WALK_SHIFT) as u32 + 1,
                 accessed_dirty: eptp & ept::eptp::ACCESSED_DIRTY != 0,
-                mode_based_execute: false,
+                mode_based_execute: self.vmx.ctl.proc2 & Proc2::MODE_BASED_EPT_EXEC != 0,
                 execute_only: caps.ept_execute_only(),
                 huge_pages: caps.ept_1g(),
                 advanced: caps.ept_advanced_exit_info(),
+                violation_exceptions: self.vmx.ctl.proc2 & Proc2::EPT_VIOLATION_VE != 0,
+                log: self.vmx.ctl.proc2 & Proc2::ENABLE_PML != 0,
+                sub_pages: self.vmx.ctl.proc2 & Proc2::SPP != 0,
             };
         }
+        self.mem.apic_page = self.apic_access_page();
         self.go_to_space(key);
     }
 
@@ -104,6 +111,7 @@ impl Cpu {
     /// Back to the host's translations (VPID 0000H, no EPT).
     pub(super) fn leave_context(&mut self) {
         self.mem.ept = EptState::default();
+        self.mem.apic_page = None;
         self.go_to_space(ContextKey::default());
     }
 
@@ -126,7 +134,8 @@ impl Cpu {
         const CR0: u64 = cr0::WP | cr0::PG | cr0::PE;
         const CR4: u64 = cr4::PSE | cr4::PAE | cr4::SMEP | cr4::SMAP | cr4::LA57 | cr4::PKE;
         const EFER: u64 = efer::NXE | efer::LMA;
-        Space { cr3: self.cr3, mode: self.cr0 & CR0 | (self.cr4 & CR4) << 32 | self.msr.efer & EFER }
+        let mode = self.cr0 & CR0 | (self.cr4 & CR4) << 32 | self.msr.efer & EFER;
+        Space { cr3: self.cr3, mode, ept: self.mem.ept, apic: self.mem.apic_page }
     }
 
     /// The 128-bit descriptor of INVEPT and INVVPID.
@@ -210,7 +219,11 @@ impl Cpu {
         if !self.eptp_ok(eptp) {
             return self.insn_exit(insn, Reason::VMFUNC, 0);
         }
+        self.note_space();
         self.vmx_put(Field::EPT_POINTER, eptp);
+        if self.vmx.ctl.proc2 & Proc2::EPT_VIOLATION_VE != 0 {
+            self.vmx_put(Field::EPTP_INDEX, index);
+        }
         self.enter_context();
         Ok(())
     }

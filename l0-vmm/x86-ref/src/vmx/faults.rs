@@ -4,7 +4,7 @@ use super::exit::{Exit, Rf};
 use crate::{
     Cpu,
     event::{Event, EventKind},
-    fault::{EptFault, Exception, Exec},
+    fault::{EptFault, EptKind, Exception, Exec},
 };
 use x86_spec::{
     cr::{cr0, dr6},
@@ -85,21 +85,33 @@ impl Cpu {
         Ok(true)
     }
 
-    /// VM exit because of EPT.
+    /// VM exit because of EPT or of the APIC-access page, or the virtualization exception that comes instead.
     pub(crate) fn ept_exit(&mut self, fault: EptFault) -> Exec {
         let vectoring = self.delivering;
-        let (reason, mut qualification) = if fault.misconfig {
-            (Reason::EPT_MISCONFIG, 0)
-        } else {
-            (Reason::EPT_VIOLATION, fault.qualification)
+        let (reason, unblocking) = match fault.kind {
+            EptKind::Violation { .. } => (Reason::EPT_VIOLATION, true),
+            EptKind::Misconfiguration => (Reason::EPT_MISCONFIG, false),
+            EptKind::LogFull => (Reason::PML_FULL, true),
+            EptKind::SubPage => (Reason::SPP, true),
+            EptKind::ApicAccess => (Reason::APIC_ACCESS, false),
         };
-        if self.iret_unblocked_nmi && vectoring.is_none() && !fault.misconfig {
+        let mut qualification = fault.qualification;
+        if self.iret_unblocked_nmi && vectoring.is_none() && unblocking {
             qualification |= EptViolation::NMI_UNBLOCKING;
         }
+        if fault.kind == (EptKind::Violation { convertible: true })
+            && vectoring.is_none()
+            && self.cr0 & cr0::PE != 0
+            && self.save_virtualization_exception(&fault, qualification)
+        {
+            return self.raise(Exception { vector: vector::VE, error: None, info: 0, software_len: 0 });
+        }
+        // The log-full event has no address.
+        let address = fault.kind != EptKind::LogFull;
         self.vm_exit(&Exit {
             qualification,
-            linear: fault.linear.unwrap_or(0),
-            physical: fault.physical,
+            linear: fault.linear.filter(|_| address).unwrap_or(0),
+            physical: if address { fault.physical } else { 0 },
             vectoring,
             rf: if vectoring.is_some() { Rf::Keep } else { Rf::Set },
             ..Exit::new(reason)

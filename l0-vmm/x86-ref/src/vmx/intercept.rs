@@ -140,7 +140,6 @@ impl Cpu {
             Intercept::Rdtsc => (Reason::RDTSC, self.proc(Proc::RDTSC_EXITING)),
             Intercept::Rdtscp => (Reason::RDTSCP, self.proc(Proc::RDTSC_EXITING)),
             Intercept::Monitor => (Reason::MONITOR_INSTRUCTION, self.proc(Proc::MONITOR_EXITING)),
-            Intercept::Mwait => (Reason::MWAIT_INSTRUCTION, self.proc(Proc::MWAIT_EXITING)),
             Intercept::Pause => (Reason::PAUSE_INSTRUCTION, self.pause_exits()),
             Intercept::Rdmsr { index } => (Reason::MSR_READ, self.msr_exits(index, false)),
             Intercept::Wrmsr { index } => (Reason::MSR_WRITE, self.msr_exits(index, true)),
@@ -200,6 +199,11 @@ impl Cpu {
             | Intercept::WriteCr { .. }
             | Intercept::Clts
             | Intercept::Lmsw { .. } => self.cr_access(what, &mut exit),
+            Intercept::Mwait => {
+                exit.reason = Reason::MWAIT_INSTRUCTION;
+                exit.qualification = u64::from(self.monitor_armed);
+                self.proc(Proc::MWAIT_EXITING)
+            }
             Intercept::Invlpg { linear } => {
                 exit.reason = Reason::INVLPG;
                 exit.qualification = linear;

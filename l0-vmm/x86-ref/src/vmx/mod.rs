@@ -2,7 +2,7 @@
 //!
 //! `insn` the VMX instructions, `access` VMREAD and VMWRITE, `vmcs` the current VMCS, `checks` the rules of VM entry, `entry`
 //! VM entry, `guest` and `host` the loading and saving of the two states, `exit` VM exit, `msrs` the MSR lists, `intercept`
-//! what instructions exit, `faults` what exceptions and EPT faults exit, `windows` what happens between instructions.
+//! what instructions exit, `faults` what exceptions and EPT faults exit, `windows` what happens between instructions, `apic` the local APIC, `pages` what EPT writes for the host.
 
 mod access;
 mod apic;
@@ -18,6 +18,7 @@ mod info;
 mod insn;
 mod intercept;
 mod msrs;
+mod pages;
 mod vmcs;
 mod windows;
 

@@ -1,4 +1,4 @@
-//! What VMX does between two instructions: TPR threshold, monitor trap flag, preemption timer, NMI window, interrupt window.
+//! What VMX does between two instructions: APIC-write emulation, TPR threshold, monitor trap flag, preemption timer, NMI window, interrupt window.
 //!
 //! SDM: "Other Causes of VM Exits" and, after VM entries, "Special Features of VM Entry".
 
@@ -34,6 +34,14 @@ pub(super) struct Windows {
     mtf: Mtf,
     /// A lowered TPR wants its exit.
     tpr: bool,
+    /// The instruction wrote to this register of the local APIC: to be emulated.
+    pub apic_write: Option<u64>,
+    /// The write wants the host's help.
+    pub apic_write_exit: Option<u64>,
+    /// The EOI of this vector wants its exit.
+    pub eoi_exit: Option<u8>,
+    /// A pending virtual interrupt is recognized.
+    pub virtual_interrupt: bool,
     /// Time at which the preemption timer is zero.
     timer: Option<u64>,
     /// PAUSE-loop exiting: time of the first and of the last PAUSE of the loop.
@@ -88,6 +96,10 @@ impl Cpu {
         self.vmx.ctl.proc & (Proc::INTR_WINDOW_EXITING | Proc::NMI_WINDOW_EXITING) != 0
             || windows.mtf != Mtf::Off
             || windows.tpr
+            || windows.apic_write.is_some()
+            || windows.apic_write_exit.is_some()
+            || windows.eoi_exit.is_some()
+            || windows.virtual_interrupt && self.interrupts_are_open()
             || self.vmx_deadline() == Some(0)
     }
 
@@ -130,8 +142,29 @@ impl Cpu {
         Ok(true)
     }
 
-    /// What comes before debug traps: TPR threshold and monitor trap flag. True: the VM exit is done.
+    fn qualified_exit(&mut self, reason: Reason, qualification: u64) -> Exec<bool> {
+        self.vm_exit(&Exit { qualification, ..Exit::new(reason) })?;
+        Ok(true)
+    }
+
+    /// The guest can take an interrupt.
+    fn interrupts_are_open(&self) -> bool {
+        self.sysflags & rflags::IF != 0
+            && self.blocking & bits::SHADOW == 0
+            && matches!(self.activity, Activity::Active | Activity::Hlt)
+    }
+
+    /// What comes before debug traps: the local APIC's exits, TPR threshold and monitor trap flag. True: the VM exit is done.
     fn before_traps(&mut self) -> Exec<bool> {
+        if let Some(register) = self.vmx.windows.apic_write.take() {
+            self.emulate_apic_write(register);
+        }
+        if let Some(register) = self.vmx.windows.apic_write_exit {
+            return self.qualified_exit(Reason::APIC_WRITE, register);
+        }
+        if let Some(vector) = self.vmx.windows.eoi_exit {
+            return self.qualified_exit(Reason::EOI_INDUCED, u64::from(vector));
+        }
         if self.vmx.windows.tpr {
             return self.boundary_exit(Reason::TPR_BELOW_THRESHOLD);
         }
@@ -160,14 +193,17 @@ impl Cpu {
         Ok(false)
     }
 
-    /// What comes after NMIs and before external interrupts: the interrupt window.
+    /// What comes after NMIs and before external interrupts: the interrupt window, or a virtual interrupt.
     fn before_interrupts(&mut self) -> Exec<bool> {
-        let open = self.sysflags & rflags::IF != 0 && self.blocking & bits::SHADOW == 0;
-        if self.vmx.ctl.proc & Proc::INTR_WINDOW_EXITING != 0
-            && open
-            && matches!(self.activity, Activity::Active | Activity::Hlt)
-        {
+        if !self.interrupts_are_open() {
+            return Ok(false);
+        }
+        if self.vmx.ctl.proc & Proc::INTR_WINDOW_EXITING != 0 {
             return self.boundary_exit(Reason::INTERRUPT_WINDOW);
+        }
+        if self.vmx.windows.virtual_interrupt {
+            self.deliver_virtual_interrupt()?;
+            return Ok(true);
         }
         Ok(false)
     }

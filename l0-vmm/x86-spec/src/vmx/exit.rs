@@ -151,7 +151,7 @@ reasons! {
     PAUSE_INSTRUCTION = 40, "L", "PAUSE", "The guest executed PAUSE, alone or in a loop";
     MCE_DURING_VMENTRY = 41, "", "entry failure: machine check", "A VM entry failed: a machine check occurred";
     TPR_BELOW_THRESHOLD = 43, "", "TPR below threshold", "The guest lowered the virtual TPR below the TPR threshold";
-    APIC_ACCESS = 44, "lQaP", "APIC access", "The guest accessed the APIC-access page";
+    APIC_ACCESS = 44, "lQ", "APIC access", "The guest accessed the APIC-access page";
     EOI_INDUCED = 45, "Q", "virtualized EOI", "The guest ended a virtual interrupt whose bit in the EOI-exit bitmap is 1";
     GDTR_IDTR = 46, "LIQ", "GDTR or IDTR access", "The guest executed LGDT, LIDT, SGDT or SIDT";
     LDTR_TR = 47, "LIQ", "LDTR or TR access", "The guest executed LLDT, LTR, SLDT or STR";
@@ -169,7 +169,7 @@ reasons! {
     VMFUNC = 59, "L", "VMFUNC", "The guest executed VMFUNC, and the function is not enabled or failed";
     ENCLS = 60, "L", "ENCLS", "The guest executed ENCLS";
     RDSEED = 61, "LI", "RDSEED", "The guest executed RDSEED";
-    PML_FULL = 62, "lQaP", "page-modification log full", "The processor had to log a page and the PML index is out of range";
+    PML_FULL = 62, "lQ", "page-modification log full", "The processor had to log a page and the PML index is out of range";
     XSAVES = 63, "LIQ", "XSAVES", "The guest executed XSAVES";
     XRSTORS = 64, "LIQ", "XRSTORS", "The guest executed XRSTORS";
     PCONFIG = 65, "L", "PCONFIG", "The guest executed PCONFIG";

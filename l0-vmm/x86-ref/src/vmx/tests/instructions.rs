@@ -175,7 +175,7 @@ fn invalidation() {
 fn capability_msrs() {
     let rig = Rig::new();
     assert_eq!(rig.cpu.vmx_msr(0x480), Some(caps().basic));
-    assert_eq!(rig.cpu.vmx_msr(0x492), None, "no tertiary controls");
-    assert!(!caps().allows(Word::Proc, Proc::ACTIVATE_TERTIARY_CONTROLS));
+    assert_eq!(rig.cpu.vmx_msr(0x493), None, "no secondary exit controls");
+    assert!(!caps().allows(Word::Exit, Exit::ACTIVATE_SECONDARY_CONTROLS));
     assert_eq!(Rig::with(Caps::NONE).cpu.vmx_msr(0x48b), None);
 }

@@ -1,6 +1,8 @@
 //! VMX from outside: L1's instructions, one at a time, and a small L2.
 
+mod apic;
 mod entries;
+mod ept;
 mod exits;
 mod instructions;
 mod rules;
@@ -13,7 +15,7 @@ use x86_spec::{
     cr::{cr0, cr4, efer, rflags},
     vmx::{
         caps::{Caps, Features},
-        controls::{Entry, Exit, Pin, Proc, Proc2},
+        controls::{Entry, Exit, Pin, Proc, Proc2, Proc3},
         field::Field,
     },
 };
@@ -71,13 +73,14 @@ fn caps() -> Caps {
             | Features::PAGE_1G,
     );
     caps.basic = u64::from(REVISION) | 0x1000 << 32 | 6 << 50 | 1 << 54 | 1 << 55;
-    caps.true_pin = word(Pin::DEFINED & !Pin::POSTED_INTR);
-    caps.true_proc = word(Proc::DEFINED & !Proc::ACTIVATE_TERTIARY_CONTROLS);
+    caps.true_pin = word(Pin::DEFINED);
+    caps.true_proc = word(Proc::DEFINED);
     caps.true_exit = word(Exit::DEFINED & !Exit::ACTIVATE_SECONDARY_CONTROLS & !Exit::LOAD_CET_STATE);
     caps.true_entry = word(Entry::DEFINED & !Entry::LOAD_IA32_FRED & !Entry::LOAD_CET_STATE);
     (caps.pin, caps.proc, caps.exit, caps.entry) =
         (caps.true_pin, caps.true_proc, caps.true_exit, caps.true_entry);
-    caps.proc2 = word(Proc2::DEFINED & !Proc2::ENABLE_PML & !Proc2::EPT_VIOLATION_VE);
+    caps.proc2 = word(Proc2::DEFINED);
+    caps.proc3 = Proc3::IPI_VIRT;
     // HLT, shutdown and wait-for-SIPI; IA-32e mode stored by exits; 4 CR3 targets; timer rate 2^2.
     caps.misc = 2 | 1 << 5 | 7 << 6 | 4 << 16;
     (caps.cr0_fixed0, caps.cr0_fixed1) = (cr0::PE | cr0::NE | cr0::PG, 0xffff_ffff);
