@@ -218,7 +218,7 @@ fn mwait_says_whether_the_monitor_is_armed() {
     // MONITOR is there only where CPUID says so.
     let mut rig = Rig::ready();
     rig.control(Field::CPU_BASED_VM_EXEC_CONTROL, Proc::MWAIT_EXITING);
-    let profile = std::sync::Arc::make_mut(&mut rig.cpu.profile);
+    let profile = Arc::make_mut(&mut rig.cpu.profile);
     profile.cpuid.push(crate::CpuidLeaf { leaf: 1, subleaf: None, regs: [0, 0, 1 << 3, 0] });
     (rig.cpu.r[gpr::RAX], rig.cpu.r[gpr::RCX], rig.cpu.r[gpr::RDX]) = (PAGE, 0, 0);
     assert_eq!(rig.launch(b"\x0f\x01\xc8\x0f\x01\xc9"), 36);
