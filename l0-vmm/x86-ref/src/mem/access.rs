@@ -251,6 +251,9 @@ impl Cpu {
 
     /// Reads any number of bytes at a linear address.
     pub(crate) fn read_linear_bytes(&mut self, linear: u64, to: &mut [u8], mode: Mode) -> Exec {
+        if self.tlb_serves(mode) && !self.watched && self.mem.tlb.load_bytes(linear, to) {
+            return Ok(());
+        }
         let size = to.len() as u64;
         let mut at = linear;
         let mut rest = to;
@@ -277,6 +280,9 @@ impl Cpu {
 
     /// Writes any number of bytes at a linear address. All or nothing up to a page boundary.
     pub(crate) fn write_linear_bytes(&mut self, linear: u64, from: &[u8], mode: Mode) -> Exec {
+        if self.tlb_serves(mode) && !self.watched && self.mem.tlb.store_bytes(linear, from) {
+            return Ok(());
+        }
         if from.len() as u64 <= PAGE {
             // Both pages are looked at before the first byte changes.
             let (first, second, here) = self.writable_places(linear, from.len() as u64, mode)?;

@@ -65,6 +65,44 @@ unsafe fn store<const S: usize>(at: *mut u8, value: u64) {
     }
 }
 
+/// Reads `to.len()` bytes, by eight as far as they go.
+///
+/// # Safety
+/// `at` must be valid for reads of that many bytes.
+unsafe fn load_bytes(at: *const u8, to: &mut [u8]) {
+    let mut done = 0;
+    let (words, rest) = to.as_chunks_mut::<8>();
+    for word in words {
+        // SAFETY: the caller vouches for all the bytes.
+        *word = unsafe { load::<8>(at.wrapping_add(done)) }.to_le_bytes();
+        done += 8;
+    }
+    for byte in rest {
+        // SAFETY: as above.
+        *byte = unsafe { load::<1>(at.wrapping_add(done)) } as u8;
+        done += 1;
+    }
+}
+
+/// Writes bytes, by eight as far as they go.
+///
+/// # Safety
+/// `at` must be valid for writes of that many bytes.
+unsafe fn store_bytes(at: *mut u8, from: &[u8]) {
+    let mut done = 0;
+    let (words, rest) = from.as_chunks::<8>();
+    for word in words {
+        // SAFETY: the caller vouches for all the bytes.
+        unsafe { store::<8>(at.wrapping_add(done), u64::from_le_bytes(*word)) };
+        done += 8;
+    }
+    for byte in rest {
+        // SAFETY: as above.
+        unsafe { store::<1>(at.wrapping_add(done), u64::from(*byte)) };
+        done += 1;
+    }
+}
+
 impl Ram {
     pub fn new(memory: GuestMemoryMmap) -> Result<Self, NewCpuError> {
         let regions: Vec<_> =
@@ -105,20 +143,16 @@ impl Ram {
     /// Reads bytes at a physical address; false when they are not all RAM.
     pub fn read(&self, address: u64, to: &mut [u8]) -> bool {
         let Some(at) = self.at(address, to.len() as u64) else { return false };
-        for (i, byte) in to.iter_mut().enumerate() {
-            // SAFETY: `at` vouches for `to.len()` bytes.
-            *byte = unsafe { at.wrapping_add(i).read_volatile() };
-        }
+        // SAFETY: `at` vouches for `to.len()` bytes.
+        unsafe { load_bytes(at, to) };
         true
     }
 
     /// Writes bytes at a physical address; false when they are not all RAM.
     pub fn write(&self, address: u64, from: &[u8]) -> bool {
         let Some(at) = self.at(address, from.len() as u64) else { return false };
-        for (i, byte) in from.iter().enumerate() {
-            // SAFETY: `at` vouches for `from.len()` bytes.
-            unsafe { at.wrapping_add(i).write_volatile(*byte) };
-        }
+        // SAFETY: `at` vouches for `from.len()` bytes.
+        unsafe { store_bytes(at, from) };
         true
     }
 }
@@ -239,6 +273,33 @@ impl Tlb {
             .then(|| Slot { at: Self::host(entry, linear), tlb: PhantomData })
     }
 
+    /// Whether `size` bytes are on the page of that tag.
+    fn covers(tag: u64, linear: u64, size: usize) -> bool {
+        size != 0 && linear & !(PAGE - 1) == tag && size as u64 <= PAGE - linear % PAGE
+    }
+
+    /// Reads bytes if they are on one page, and that is in here; says whether.
+    pub fn load_bytes(&self, linear: u64, to: &mut [u8]) -> bool {
+        let entry = self.entry(linear);
+        let here = Self::covers(entry.read, linear, to.len());
+        if here {
+            // SAFETY: all the bytes are on the page of this entry, and `fill` says that its frame is RAM.
+            unsafe { load_bytes(Self::host(entry, linear), to) };
+        }
+        here
+    }
+
+    /// Writes bytes if they are on one page, and that is in here and may be written; says whether.
+    pub fn store_bytes(&self, linear: u64, from: &[u8]) -> bool {
+        let entry = self.entry(linear);
+        let here = Self::covers(entry.write, linear, from.len());
+        if here {
+            // SAFETY: as in `load_bytes`.
+            unsafe { store_bytes(Self::host(entry, linear), from) };
+        }
+        here
+    }
+
     /// Physical address of a linear one on a page that is in here for execution.
     #[inline(always)]
     pub fn executable(&self, linear: u64) -> Option<u64> {
@@ -349,8 +410,12 @@ mod tests {
         assert!(!tlb.store::<1>(0x7000_0000, 1));
         assert!(tlb.fill(0x7000_0000, 2 * PAGE, Rights { write: true, ..Rights::default() }));
         assert!(tlb.store::<1>(0x7000_0000, 7));
+        let mut bytes = [0; 13];
+        assert!(tlb.store_bytes(0x7000_0ff3, b"thirteen byte"));
+        assert!(tlb.load_bytes(0x7000_0ff3, &mut bytes) && &bytes == b"thirteen byte");
+        assert!(!tlb.store_bytes(0x7000_0ff4, &bytes) && !tlb.load_bytes(0x7000_0ff4, &mut bytes));
         tlb.protect(2 * PAGE);
-        assert!(!tlb.store::<1>(0x7000_0000, 8));
+        assert!(!tlb.store::<1>(0x7000_0000, 8) && !tlb.store_bytes(0x7000_0000, &bytes));
         assert_eq!(tlb.load::<1>(0x7000_0000), Some(7));
         tlb.flush();
         assert_eq!(tlb.load::<1>(0x7000_0000), None);

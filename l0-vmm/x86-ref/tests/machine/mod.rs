@@ -159,10 +159,13 @@ impl Machine {
             self.write(DATA_AT + u64::from(i) * 4, &entry.to_le_bytes());
         }
         let mut state = 12345u64;
-        for i in 8192..PAGE * 32 {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
-            self.write(DATA_AT + i, &[(state >> 56) as u8]);
-        }
+        let noise: Vec<u8> = (8192..PAGE * 32)
+            .map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        self.write(DATA_AT + 8192, &noise);
     }
 
     fn page_tables(&self) {
