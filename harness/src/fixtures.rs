@@ -108,8 +108,12 @@ pub fn select(fixtures: &Path, wanted: &[String], caps: &Caps, l2: &Image) -> an
         let before = chosen.len();
         chosen.extend(all.iter().filter(|(name, _)| matches(pattern, name)).cloned());
         if chosen.len() == before {
-            let nearest = all.iter().min_by_key(|(name, _)| strsim::damerau_levenshtein(name, pattern));
-            let hint = nearest.map(|(name, _)| format!("; did you mean \"{name}\"?")).unwrap_or_default();
+            let distance = |name: &str| strsim::damerau_levenshtein(name, pattern);
+            let nearest = all.iter().map(|(name, _)| (distance(name), name)).min();
+            let hint = match nearest.filter(|(distance, _)| *distance <= pattern.len() / 3) {
+                Some((_, name)) => format!("; did you mean \"{name}\"?"),
+                None => "; `nestrig list` prints what there is".to_owned(),
+            };
             bail!("no scenario is named \"{pattern}\"{hint}");
         }
     }
