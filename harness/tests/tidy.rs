@@ -1,9 +1,7 @@
 //! The design's invariants, held by tests.
 
-use goblin::elf::Elf;
 use harness::{
     fixtures::{self, Images},
-    images,
     scenario::Scenario,
 };
 use serde_json::Value;
@@ -115,18 +113,6 @@ fn every_deviation_names_a_scenario_and_an_engine() {
     for row in harness::deviations::Deviations::load(&folder).unwrap().deviation {
         assert!(names.contains(&row.scenario), "deviations.toml: there is no scenario {}", row.scenario);
         row.engine.parse::<l0_vmm::engine::EngineKind>().unwrap();
-    }
-}
-
-#[test]
-fn every_behaviour_of_l2_is_in_its_image() {
-    let elf = Elf::parse(images::L2).unwrap();
-    let symbols: BTreeSet<&str> = elf.syms.iter().filter_map(|s| elf.strtab.get_at(s.st_name)).collect();
-    for behaviour in l2_guests::BEHAVIOURS {
-        for bits in behaviour.bits {
-            let name = format!("l2.{bits}.{}", behaviour.name);
-            assert!(symbols.contains(name.as_str()), "the image of L2 lacks {name}");
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The built image holds what the list says. `NESTRIG_L2_IMAGE` is the path of the ELF file.
+//! The built image of L2 holds what the list of behaviours says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
 use goblin::elf::{
@@ -19,9 +19,8 @@ struct Image {
 
 impl Image {
     fn load() -> Self {
-        let path = std::env::var_os("NESTRIG_L2_IMAGE").expect("NESTRIG_L2_IMAGE is the path of the image");
-        let file = std::fs::read(path).unwrap();
-        let elf = Elf::parse(&file).unwrap();
+        let file = harness::images::L2;
+        let elf = Elf::parse(file).unwrap();
         let loads: Vec<_> = elf.program_headers.iter().filter(|p| p.p_type == PT_LOAD).collect();
         assert_eq!(loads.len(), 1, "one segment");
         assert_eq!(loads[0].p_vaddr, L2_IMAGE);
@@ -72,7 +71,6 @@ fn each() -> impl Iterator<Item = (&'static Behaviour, u32)> {
 }
 
 #[test]
-#[ignore = "needs the image: NESTRIG_L2_IMAGE"]
 fn image_holds_what_the_list_says() {
     let image = Image::load();
     assert!(image.bytes.len() as u64 <= L2_IMAGE_MAX);
@@ -97,7 +95,6 @@ fn image_holds_what_the_list_says() {
 }
 
 #[test]
-#[ignore = "needs the image: NESTRIG_L2_IMAGE"]
 fn code_decodes_and_ends_in_a_halt() {
     let image = Image::load();
     for (b, bits) in each() {
