@@ -9,6 +9,7 @@ pub mod deviations;
 pub mod engines;
 pub mod fixtures;
 pub mod images;
+pub mod laws;
 pub mod render;
 pub mod report;
 pub mod scenario;

@@ -3,6 +3,7 @@
 use crate::{
     deviations::Deviations,
     fixtures::Images,
+    laws,
     render::{self, Symbols},
     scenario::{Program, Scenario},
     snapshot,
@@ -97,6 +98,11 @@ pub fn judge(
     outcome.instructions = ran.stats.instructions;
     outcome.exits = l0_vmm::trace::exits(&ran.records);
     let seen = trace(&program, &ran, images);
+    if let Some((law, record)) = laws::broken(&ran.records, &engine.profile().caps) {
+        let why = format!("record {record} breaks the law {}: {} (\"{}\")", law.id, law.text, law.title);
+        outcome.verdict = Verdict::Differed { expected: String::new(), seen, why };
+        return Ok(outcome);
+    }
     let reviewed = snapshot::read(fixtures, &scenario.name)
         .with_context(|| snapshot::path(fixtures, &scenario.name).display().to_string())?;
     let deviation = deviations.find(&scenario.name, engine.kind(), engine.nested());

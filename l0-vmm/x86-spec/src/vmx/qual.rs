@@ -3,7 +3,7 @@
 //! Each format is a transparent number with accessors; [`words`] puts any of them into words without losing a bit: what
 //! has no name prints as `reserved bits`.
 
-use super::exit::Reason;
+use super::exit::{Defined, Reason};
 use core::fmt::{self, Display, Formatter};
 
 /// Names of the general-purpose registers by their numbers.
@@ -187,6 +187,8 @@ impl Display for Io {
 pub struct TaskSwitch(pub u64);
 
 impl TaskSwitch {
+    const DEFINED: u64 = 0xc000_ffff;
+
     const SOURCES: [&str; 4] = ["CALL", "IRET", "JMP", "task gate"];
 
     /// `source`: 0 CALL, 1 IRET, 2 JMP, 3 task gate in the IDT.
@@ -203,7 +205,7 @@ impl TaskSwitch {
 impl Display for TaskSwitch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "to selector {:#x} by {}", self.0 as u16, Self::SOURCES[(self.0 >> 30 & 3) as usize])?;
-        reserved(f, self.0 & !0xc000_ffff)
+        reserved(f, self.0 & !Self::DEFINED)
     }
 }
 
@@ -298,6 +300,8 @@ impl Display for EptViolation {
 pub struct ApicAccess(pub u64);
 
 impl ApicAccess {
+    const DEFINED: u64 = 0x1_ffff;
+
     /// `kind`: 0 linear read, 1 linear write, 2 linear fetch, 3 linear while delivering an event, 10 guest-physical while
     /// delivering an event, 15 other guest-physical.
     pub const fn new(offset: u16, kind: u8) -> Self {
@@ -317,8 +321,24 @@ impl Display for ApicAccess {
             _ => "access of a reserved kind",
         };
         write!(f, "{kind} at offset {:#x}", self.0 & 0xfff)?;
-        reserved(f, self.0 & !0x1_ffff)
+        reserved(f, self.0 & !Self::DEFINED)
     }
+}
+
+/// Bits of a qualification that the manual says are 0 with this reason, and are not.
+pub fn reserved_bits(reason: Reason, qualification: u64) -> u64 {
+    let named = |names: &[(u8, &str)]| names.iter().fold(0, |all, (bit, _)| all | 1 << bit);
+    let defined = match reason {
+        Reason::CR_ACCESS => CrAccess::DEFINED,
+        Reason::DR_ACCESS => MovDr::DEFINED,
+        Reason::IO_INSTRUCTION => Io::DEFINED,
+        Reason::TASK_SWITCH => TaskSwitch::DEFINED,
+        Reason::EPT_VIOLATION => named(EptViolation::NAMES),
+        Reason::APIC_ACCESS => ApicAccess::DEFINED,
+        _ if reason.defines().qualification == Defined::Never => 0,
+        _ => u64::MAX,
+    };
+    qualification & !defined
 }
 
 /// A qualification in words.
