@@ -35,8 +35,6 @@ const BLOCKING: u32 = 0x1f;
 const SHADOWS: u32 = 0x3;
 /// Activity states: active, HLT, shutdown, wait-for-SIPI.
 const ACTIVITIES: u32 = 4;
-/// Bits of RFLAGS that are always 0.
-const RFLAGS_ZERO: u64 = !0x3f_7fff | 1 << 15 | 1 << 5 | 1 << 3;
 
 fn reason(exit: &ExitRecord) -> Reason {
     Reason(exit.reason as u16)
@@ -172,7 +170,7 @@ pub const LAWS: &[Law] = &[
         id: "state.rflags",
         title: "Saving RIP, RSP, RFLAGS, and SSP",
         text: "the reserved bits of the saved RFLAGS are 0, and bit 1 is 1",
-        holds: |e, _| failed(e) || e.rflags & (RFLAGS_ZERO | cr::rflags::FIXED) == cr::rflags::FIXED,
+        holds: |e, _| failed(e) || e.rflags & (cr::RFLAGS_RESERVED | cr::rflags::FIXED) == cr::rflags::FIXED,
     },
     Law {
         id: "state.interruptibility",

@@ -137,6 +137,9 @@ registers! {
     }
 }
 
+/// Bits 63:22, 15, 5 and 3 of RFLAGS, which are 0. SDM: "EFLAGS Register".
+pub const RFLAGS_RESERVED: u64 = 0xffff_ffff_ffc0_8028;
+
 /// RFLAGS.IOPL, both bits.
 pub const IOPL: u64 = rflags::IOPL0 | rflags::IOPL1;
 

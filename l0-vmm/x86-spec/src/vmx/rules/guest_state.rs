@@ -4,16 +4,13 @@ use super::context::{Ctx, HIGH_HALF, PAGE_OFFSET, implies};
 use super::controls_entry::OTHER_MTF;
 use super::guest_control::debugctl;
 use super::segments::{CS, SS};
-use crate::cr::{IOPL, rflags};
+use crate::cr::{IOPL, RFLAGS_RESERVED, rflags};
 use crate::vector;
 use crate::vmx::caps::Features;
 use crate::vmx::controls::{Entry, Pin, Proc2};
 use crate::vmx::field::Field as F;
 use crate::vmx::intr_info::Kind;
 use crate::vmx::segment as ar;
-
-/// Bits 63:22, 15, 5 and 3 of RFLAGS. SDM: "EFLAGS Register".
-const RFLAGS_RESERVED: u64 = 0xffff_ffff_ffc0_8028;
 
 /// Activity states. SDM: "Guest Non-Register State".
 pub(super) mod activity {
