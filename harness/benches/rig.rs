@@ -5,7 +5,8 @@
     missing_docs,
     unsafe_code,
     clippy::unwrap_used,
-    reason = "a benchmark: criterion's macros, one call of getrusage"
+    clippy::print_stdout,
+    reason = "a benchmark: criterion's macros, its figures, one call of getrusage"
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

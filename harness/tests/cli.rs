@@ -1,4 +1,5 @@
 //! The program as a user meets it: good input, bad input, exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
 use std::{
     fs,

@@ -1,6 +1,13 @@
 //! Every scenario on every engine but the reference CPU, held against the same snapshots.
 //!
 //! A test that cannot run is shown as ignored, and the reason is printed once on stderr; with `NESTRIG_REQUIRE=kvm` it fails.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test, and its helpers"
+)]
 
 use harness::{
     deviations::Deviations,

@@ -2,6 +2,7 @@
 //! is there.
 //!
 //! `HOSTILE_ROUNDS=10000 cargo test -p harness --test hostile` looks for longer; `HOSTILE_SEED` begins elsewhere.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
 use harness::fixtures::{self, Images};
 use l0_vmm::{

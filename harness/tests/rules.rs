@@ -1,4 +1,5 @@
 //! A scenario that names a rule of the manual breaks that rule: not only is the VM entry refused, it is refused for this reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
 use harness::{
     fixtures::{self, Images},

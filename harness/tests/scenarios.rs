@@ -2,6 +2,7 @@
 //!
 //! `INSTA_UPDATE=always cargo test -p harness --test scenarios` writes the snapshots; only the reference CPU may. Read what it
 //! wrote before you commit it: the comments of the scenario say what the manual expects.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
 use harness::{
     fixtures::{self, Images},

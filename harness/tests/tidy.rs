@@ -1,4 +1,5 @@
 //! The design's invariants, held by tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test, and its helpers")]
 
 use harness::{
     fixtures::{self, Images},

@@ -2,7 +2,7 @@
 //!
 //! - [`engine`] is the way in: [`engine::open`] an engine, give it a [`engine::Job`], get a [`engine::Run`].
 //! - [`image`] reads the images of L1 and L2, [`profile`] the processor models, [`trace`] the records.
-//! - `machine` is the loop that both engines share: a [`vcpu::Vcpu`] over the same memory and devices.
+//! - `machine` is the loop that both engines share: a `Vcpu` over the same memory and devices.
 //!
 //! Three ends are never mixed up: the guest did something architectural, the engine cannot do something, and the run took
 //! too long. See [`engine::End`].

@@ -1,6 +1,6 @@
 //! Scenarios: TOML files that say what L1 does, compiled to the script that it interprets.
 //!
-//! The language is described in `fixtures/scenarios/README.md`; [`steps`] has one row for each word of it.
+//! The language is described in `fixtures/scenarios/README.md`; [`WORDS`] has one row for each word of it.
 
 mod expr;
 mod steps;

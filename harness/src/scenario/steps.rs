@@ -152,8 +152,14 @@ impl Compiler {
     /// A step without arguments.
     fn plain(&mut self, word: &str, v: &Value<'_>) -> Parse<()> {
         let op = match word {
-            "vmxon" => return Ok(self.region(Op::VMXON, layout::VMXON_REGION, KEEP, 0)),
-            "run" => return Ok(self.run_loop(1 << Reason::HLT.0, RUN_MAX, 0)),
+            "vmxon" => {
+                self.region(Op::VMXON, layout::VMXON_REGION, KEEP, 0);
+                return Ok(());
+            }
+            "run" => {
+                self.run_loop(1 << Reason::HLT.0, RUN_MAX, 0);
+                return Ok(());
+            }
             "get" => Op::GET_REGS,
             "vmxoff" | "vmptrst" | "launch" | "resume" | "advance" | "vmcall" => match Op::from_name(word) {
                 Some(op) => op,
