@@ -5,7 +5,7 @@
 //! serves a freestanding guest, a host process and a file. Unknown numbers are values, never errors: a record
 //! of a newer L1 can be kept and printed by an older harness.
 //!
-//! The sizes are pinned by [`tripwire`]; a change of any of them is a change of [`VERSION`].
+//! The sizes are pinned by `tripwire`; a change of any of them is a change of [`VERSION`].
 #![no_std]
 #![forbid(unsafe_code)]
 
