@@ -7,6 +7,7 @@ use crate::{
     Cpu,
     cpu::{Activity, attention, seg},
     event::{Event, EventKind},
+    exec::msr::DEBUGCTL_BTF,
     fault::{Exception, Exec},
 };
 use x86_spec::{
@@ -131,12 +132,14 @@ impl Cpu {
         self.step_tf = self.sysflags & rflags::TF != 0;
         self.step_rf = self.sysflags & rflags::RF != 0;
         self.step_shadow = self.blocking & SHADOWS;
+        self.step_branch = false;
     }
 
     /// After an instruction that was executed alone and completed, or one iteration of it; not after one that ended in an
     /// event or in a switch to or from VMX non-root operation.
     pub(crate) fn step_ended(&mut self) {
-        if self.step_tf {
+        // SDM 3B: "Single-Stepping on Branches".
+        if self.step_tf && (self.step_branch || self.msr.debugctl & DEBUGCTL_BTF == 0) {
             self.pending_dbg |= dr6::BS;
         }
         if self.step_rf {

@@ -193,6 +193,8 @@ pub struct Cpu {
     pub(crate) delivering: Option<crate::event::Event>,
     /// The instruction that is single-stepped began with TF: a trap follows. Cleared by what delivers an event itself.
     pub(crate) step_tf: bool,
+    /// It is a branch that is taken: what IA32_DEBUGCTL.BTF makes a trap of.
+    pub(crate) step_branch: bool,
     /// RFLAGS.RF was set when it began and ends with it.
     pub(crate) step_rf: bool,
     /// The shadows ([`Cpu::blocking`]) that it began in and that end with it.
@@ -267,6 +269,7 @@ impl Cpu {
             retired: 0,
             delivering: None,
             step_tf: false,
+            step_branch: false,
             step_rf: false,
             step_shadow: 0,
             iret_unblocked_nmi: false,

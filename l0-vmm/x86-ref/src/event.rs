@@ -3,6 +3,7 @@
 use crate::{
     Cpu,
     cpu::Activity,
+    exec::msr::{DEBUGCTL_BTF, DEBUGCTL_LBR},
     fault::{Exception, Exec, Halt, Why},
 };
 use x86_spec::{
@@ -186,8 +187,12 @@ impl Cpu {
         Exception { error, ..exception }
     }
 
-    /// CR2 and DR6, which an exception changes when it does not exit.
+    /// CR2, DR6 and IA32_DEBUGCTL, which an exception changes when it does not exit.
     fn record(&mut self, exception: &Exception) {
+        if exception.vector == vector::DB {
+            // SDM 3B: "Single-Stepping on Branches", "Monitoring Branches, Exceptions, and Interrupts".
+            self.msr.debugctl &= !(DEBUGCTL_BTF | DEBUGCTL_LBR);
+        }
         match exception.vector {
             vector::PF => self.cr2 = exception.info,
             vector::DB if exception.software_len == 0 => {

@@ -209,6 +209,8 @@ impl Cpu {
                     Why::CodeWrite(physical) => self.drop_page(code, physical),
                     Why::Again => {
                         self.budget -= 1;
+                        // RF is for the whole of the instruction.
+                        self.step_rf = false;
                         self.step_ended();
                         return Ok(());
                     }

@@ -73,7 +73,8 @@ impl Cpu {
         if self.rip > limit { Err(self.gp(0)) } else { Ok(limit - self.rip + 1) }
     }
 
-    /// Fetches what one instruction at RIP needs.
+    /// Fetches what one instruction at RIP needs: a page behind the first only for bytes that the instruction has, and none
+    /// for a 16th.
     fn fetch_one(&mut self) -> Exec<(Instruction, u64, u64)> {
         let available = self.fetch_limit()?.min(LONGEST as u64) as usize;
         let linear = self.code_linear(self.rip);
@@ -85,7 +86,7 @@ impl Cpu {
         }
         let (insn, error) = decode(self.bitness(), &bytes[..here], self.rip);
         if error != DecoderError::NoMoreBytes {
-            return Ok((insn, first, NOWHERE));
+            return self.not_too_long(insn, &bytes[..here], (first, NOWHERE));
         }
         if here < available {
             let next = linear.wrapping_add(here as u64) & self.linear_mask;
@@ -95,11 +96,24 @@ impl Cpu {
             }
             let (insn, error) = decode(self.bitness(), &bytes[..available], self.rip);
             if error != DecoderError::NoMoreBytes {
-                return Ok((insn, first, second));
+                return self.not_too_long(insn, &bytes[..available], (first, second));
             }
         }
-        // Longer than 15 bytes, or over the end of the segment.
+        // Over the end of the segment.
         Err(self.gp(0))
+    }
+
+    /// What was fetched, or #GP(0) if that is the beginning of an instruction of more than 15 bytes.
+    fn not_too_long(
+        &mut self,
+        insn: Instruction,
+        bytes: &[u8],
+        (first, second): (u64, u64),
+    ) -> Exec<(Instruction, u64, u64)> {
+        if insn.is_invalid() && goes_on(self.bitness(), bytes, self.rip) {
+            return Err(self.gp(0));
+        }
+        Ok((insn, first, second))
     }
 
     /// Executes the instruction at RIP without decoded code.
@@ -111,8 +125,10 @@ impl Cpu {
         let Some(handler) = handler(&insn) else {
             return Err(self.unsupported("instruction"));
         };
+        let flow = ends(&insn) == Ends::Flow;
+        self.step_branch = flow;
         handler(self, &insn)?;
-        if ends(&insn) != Ends::Flow {
+        if !flow {
             let mask = match insn.code_size() {
                 iced_x86::CodeSize::Code16 => 0xffff,
                 iced_x86::CodeSize::Code32 => 0xffff_ffff,
@@ -291,3 +307,26 @@ fn decode(bitness: u32, bytes: &[u8], rip: u64) -> (Instruction, DecoderError) {
     let insn = decoder.decode();
     (insn, decoder.last_error())
 }
+
+/// Whether bytes that do not decode are the most that an instruction may have and it wants more. The decoder calls that
+/// invalid, like an undefined opcode; with one prefix fewer it tells them apart. Not just any prefix: those of sizes change
+/// how much follows.
+fn goes_on(bitness: u32, bytes: &[u8], rip: u64) -> bool {
+    const OPERAND_SIZE: u8 = 0x66;
+    const ADDRESS_SIZE: u8 = 0x67;
+    if bytes.len() < LONGEST {
+        return false;
+    }
+    let needed =
+        |at: usize| matches!(bytes[at], OPERAND_SIZE | ADDRESS_SIZE) && !bytes[..at].contains(&bytes[at]);
+    // So long an instruction begins with three prefixes at least.
+    let Some(spare) = (0..3).find(|&at| !needed(at)) else {
+        return false;
+    };
+    let mut shorter = bytes.to_vec();
+    shorter.remove(spare);
+    decode(bitness, &shorter, rip).1 == DecoderError::NoMoreBytes
+}
+
+#[cfg(test)]
+mod tests;

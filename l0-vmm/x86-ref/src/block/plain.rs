@@ -360,6 +360,7 @@ fn jump_if(cpu: &mut Cpu, insn: &Instruction) -> Exec {
         cpu.rip = target;
     } else {
         cpu.rip = insn.next_ip() & cpu.rip_mask();
+        cpu.step_branch = false;
     }
     Ok(())
 }

@@ -119,6 +119,59 @@ fn popf_that_clears_tf_still_traps() {
 }
 
 #[test]
+fn btf_steps_from_branch_to_branch() {
+    // Code, RCX, and where the trap is: behind branches that are taken, even to the next instruction.
+    let rows: &[(&[u8], u64, u64)] = &[
+        (b"\x90\xeb\x00\xf4", 0, 3),         // nop; jmp +0
+        (b"\x90\x75\x00\xf4", 0, 3),         // jnz +0, taken
+        (b"\x74\x00\x90\xeb\x00\xf4", 0, 5), // jz +0, not taken
+        (b"\xe2\x00\xf4", 2, 2),             // loop +0, taken
+        (b"\xe2\x00\xeb\x00\xf4", 1, 4),     // not taken
+        (b"\xe3\x00\xf4", 0, 2),             // jrcxz +0, taken
+        (b"\xe3\x00\xeb\x00\xf4", 1, 4),     // not taken
+        (b"\xe8\x00\x00\x00\x00\xf4", 0, 5), // call +0
+        (b"\xf3\xaa\xeb\x00\xf4", 3, 4),     // rep stosb
+    ];
+    for &(bytes, count, at) in rows {
+        let mut m = Machine::new(Start::Long);
+        m.cpu.msr.debugctl = DEBUGCTL_BTF;
+        m.cpu.r[gpr::RCX] = count;
+        m.cpu.r[gpr::RDI] = DATA;
+        m.cpu.set_rflags(rflags::FIXED | rflags::TF);
+        let stop = m.run_bytes(bytes);
+        assert_eq!((m.vector(&stop), m.slot(0)), (vector::DB, CODE + at), "{bytes:02x?}");
+        assert_eq!(m.cpu.dr[6], 0xffff_4ff0);
+        // The debug exception clears BTF.
+        assert_eq!(m.cpu.msr.debugctl, 0);
+    }
+}
+
+#[test]
+fn btf_without_a_branch_or_without_tf() {
+    let mut m = Machine::new(Start::Long);
+    m.cpu.msr.debugctl = DEBUGCTL_BTF;
+    m.cpu.set_rflags(rflags::FIXED | rflags::TF);
+    assert_eq!(m.run_bytes(b"\x90\x90\xf4"), Stop::Halted);
+    let mut m = Machine::new(Start::Long);
+    m.cpu.msr.debugctl = DEBUGCTL_BTF;
+    assert_eq!(m.run_bytes(b"\xeb\x00\xf4"), Stop::Halted);
+    assert_eq!(m.cpu.msr.debugctl, DEBUGCTL_BTF);
+}
+
+#[test]
+fn rf_is_for_all_iterations() {
+    let mut m = Machine::new(Start::Long);
+    // Breakpoint 0: instructions.
+    (m.cpu.dr[0], m.cpu.dr[7]) = (CODE, 0x402);
+    (m.cpu.r[gpr::RCX], m.cpu.r[gpr::RDI]) = (3, DATA);
+    m.cpu.set_rflags(rflags::FIXED | rflags::RF | rflags::TF);
+    let stop = m.run_bytes(b"\xf3\xaa\xf4");
+    // A single step, behind the first iteration: RF is still set.
+    assert_eq!((m.vector(&stop), m.slot(0), m.cpu.r[gpr::RCX]), (vector::DB, CODE, 2));
+    assert_eq!((m.slot(2) & rflags::RF, m.cpu.dr[6]), (rflags::RF, 0xffff_4ff0));
+}
+
+#[test]
 fn int_n_takes_its_trap_away() {
     let mut m = Machine::new(Start::Long);
     m.cpu.set_rflags(rflags::FIXED | rflags::TF);

@@ -42,6 +42,9 @@ fn mov(cpu: &mut Cpu, insn: &Instruction, write: bool) -> Exec {
     if number > 7 {
         return Err(cpu.ud());
     }
+    // SDM 3C: "Instructions That Cause VM Exits Conditionally": this VM exit comes before the #UD of CR4.DE and the #GP of
+    // the privilege level, against the rule.
+    cpu.intercept(insn, Intercept::MovDr { dr: number as u8, write, gpr: gpr_number(gpr) as u8 })?;
     let aliases = cpu.cr4 & cr4::DE == 0;
     if !aliases && matches!(number, 4 | 5) {
         return Err(cpu.ud());
@@ -50,7 +53,6 @@ fn mov(cpu: &mut Cpu, insn: &Instruction, write: bool) -> Exec {
         return Err(cpu.gp(0));
     }
     cpu.need_cpl0()?;
-    cpu.intercept(insn, Intercept::MovDr { dr: number as u8, write, gpr: gpr_number(gpr) as u8 })?;
     if cpu.dr[7] & dr7::GD != 0 {
         return Err(cpu.stop(Why::Exception(Exception {
             vector: vector::DB,

@@ -49,6 +49,7 @@ fn into(cpu: &mut Cpu, insn: &Instruction) -> Exec {
         return Err(software_exception(cpu, insn, vector::OF));
     }
     cpu.rip = cpu.behind(insn);
+    cpu.step_branch = false;
     Ok(())
 }
 

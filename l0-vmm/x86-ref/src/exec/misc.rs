@@ -55,6 +55,7 @@ impl Cpu {
             return Err(self.gp(0));
         }
         self.rip = target;
+        self.step_branch = taken;
         Ok(())
     }
 

@@ -47,8 +47,10 @@ const DEBUGCTL_BITS: u64 = 0x3fc3;
 /// IA32_DEBUGCTL bits that come with a feature.
 const DEBUGCTL_FEATURES: &[(Features, u64)] =
     &[(Features::BUS_LOCK_DETECT, 1 << 2), (Features::FREEZE_IN_SMM, 1 << 14), (Features::RTM, 1 << 15)];
+/// IA32_DEBUGCTL: record branches. Storage here, but a debug exception clears it.
+pub(crate) const DEBUGCTL_LBR: u64 = 1 << 0;
 /// IA32_DEBUGCTL: single-step on branches.
-const DEBUGCTL_BTF: u64 = 1 << 1;
+pub(crate) const DEBUGCTL_BTF: u64 = 1 << 1;
 /// IA32_EFER bits that come with a feature.
 const EFER_FEATURES: &[(Features, u64)] =
     &[(Features::SYSCALL, efer::SCE), (Features::LM, efer::LME), (Features::NX, efer::NXE)];
@@ -165,9 +167,6 @@ impl Cpu {
             msr::IA32_MISC_ENABLE => set(&mut self.msr.misc_enable, value, true),
             msr::IA32_DEBUGCTL => {
                 let reserved = !self.feature_bits(DEBUGCTL_BITS, DEBUGCTL_FEATURES);
-                if value & DEBUGCTL_BTF != 0 && value & reserved == 0 {
-                    return Err(self.unsupported("single-step on branches"));
-                }
                 set(&mut self.msr.debugctl, value, value & reserved == 0)
             }
             msr::IA32_PAT => {

@@ -7,7 +7,7 @@
 use super::{Handler, flag};
 use crate::{
     Cpu,
-    cpu::{gpr, seg},
+    cpu::{attention, gpr, seg},
     exec::operand::{mask, seg_number},
     fault::{Exec, Why},
     mem::{Access, Mode},
@@ -111,8 +111,9 @@ impl Cpu {
         if count == 0 {
             return Ok(());
         }
-        // A debug trap comes after each iteration.
-        let chunk = if self.sysflags & rflags::TF != 0 { 1 } else { CHUNK.min(self.budget.max(1) as u64) };
+        // A debug trap and an MTF VM exit come after each iteration.
+        let each = self.attention & (attention::TRAP | attention::VMX) != 0;
+        let chunk = if each { 1 } else { CHUNK.min(self.budget.max(1) as u64) };
         let limit = count.min(chunk);
         let mut done = 0;
         while done < limit {

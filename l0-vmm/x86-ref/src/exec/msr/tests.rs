@@ -54,7 +54,7 @@ fn what_msrs_take() {
         (msr::IA32_MTRRCAP, 0x508, false),
         (msr::IA32_TSC_AUX, 7, true),
         (msr::IA32_TSC_AUX, 1 << 32, false),
-        (msr::IA32_DEBUGCTL, 1, true),
+        (msr::IA32_DEBUGCTL, 3, true),
         (msr::IA32_DEBUGCTL, 1 << 4, false),
         (msr::IA32_XSS, 0x100, true),
         (msr::IA32_XSS, 1, false),

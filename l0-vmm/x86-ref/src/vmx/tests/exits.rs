@@ -127,6 +127,26 @@ fn monitor_trap_flag() {
 }
 
 #[test]
+fn monitor_trap_flag_in_repeated_instructions() {
+    const RCX: usize = gpr::RCX;
+    // rep stosb; rep outsb; repne scasb, which finds what it looks for
+    for (bytes, count, left) in [(b"\xf3\xaa", 3, 0), (b"\xf3\x6e", 2, 0), (b"\xf2\xae", 3, 2)] {
+        let mut rig = Rig::ready();
+        rig.control(Field::CPU_BASED_VM_EXEC_CONTROL, Proc::MONITOR_TRAP_FLAG);
+        (rig.cpu.r[RCX], rig.cpu.r[gpr::RDI], rig.cpu.r[gpr::RSI]) = (count, L1_DATA, L1_DATA);
+        rig.cpu.r[gpr::RAX] = 0;
+        assert_eq!(rig.launch(bytes), 37);
+        while rig.cpu.r[RCX] > left {
+            assert_eq!(rig.field(Field::GUEST_RIP), L2_CODE);
+            let before = rig.cpu.r[RCX];
+            assert_eq!(rig.resume(), 37);
+            assert_eq!(rig.cpu.r[RCX], before - 1);
+        }
+        assert_eq!((rig.field(Field::GUEST_RIP), rig.cpu.r[RCX]), (L2_CODE + 2, left));
+    }
+}
+
+#[test]
 fn pending_mtf_exit() {
     let mut rig = Rig::ready();
     rig.set(Field::VM_ENTRY_INTR_INFO_FIELD, IntrInfo::new(Kind::OTHER, 0, false).0.into());

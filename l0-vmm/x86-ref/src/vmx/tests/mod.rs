@@ -1,6 +1,7 @@
 //! VMX from outside: L1's instructions, one at a time, and a small L2.
 
 mod apic;
+mod debug;
 mod entries;
 mod ept;
 mod exits;
