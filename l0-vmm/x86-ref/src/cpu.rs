@@ -103,11 +103,15 @@ pub(crate) struct Msrs {
     pub plain: Vec<(u32, u64)>,
 }
 
-/// x87, SSE: what FXSAVE knows.
+/// x87, SSE and AVX, and what XSAVE knows besides.
 #[derive(Clone, Debug)]
 pub(crate) struct Fpu {
     pub xmm: [u128; 16],
+    /// Upper halves of the YMM registers.
+    pub ymm: [u128; 16],
     pub mxcsr: u32,
+    /// Protection-key rights of user pages.
+    pub pkru: u32,
     pub fcw: u16,
     pub fsw: u16,
     pub ftw: u8,
@@ -120,7 +124,19 @@ pub(crate) struct Fpu {
 
 impl Default for Fpu {
     fn default() -> Self {
-        Self { xmm: [0; 16], mxcsr: 0x1f80, fcw: 0x37f, fsw: 0, ftw: 0, fop: 0, fip: 0, fdp: 0, st: [0; 8] }
+        Self {
+            xmm: [0; 16],
+            ymm: [0; 16],
+            mxcsr: 0x1f80,
+            pkru: 0,
+            fcw: 0x37f,
+            fsw: 0,
+            ftw: 0,
+            fop: 0,
+            fip: 0,
+            fdp: 0,
+            st: [0; 8],
+        }
     }
 }
 

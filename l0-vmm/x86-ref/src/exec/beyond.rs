@@ -3,7 +3,7 @@
 //!
 //! The README lists the families; a test holds both together.
 
-use super::{Handler, feature::Feature};
+use super::Handler;
 use crate::Cpu;
 use iced_x86::{CpuidFeature, EncodingKind, Instruction};
 use x86_spec::cr::cr4;
@@ -18,6 +18,10 @@ type Where = (u32, u32, usize, u32);
 pub(super) const NOT_MODELLED: &[(CpuidFeature, Where)] = {
     use CpuidFeature::*;
     &[
+        (AVX, (1, 0, 2, 28)),
+        (AVX2, (7, 0, 1, 5)),
+        (F16C, (1, 0, 2, 29)),
+        (FMA, (1, 0, 2, 12)),
         (AVX512F, (7, 0, 1, 16)),
         (AVX512DQ, (7, 0, 1, 17)),
         (AVX512_IFMA, (7, 0, 1, 21)),
@@ -78,17 +82,6 @@ pub(super) const NOT_MODELLED: &[(CpuidFeature, Where)] = {
         (MOVDIR64B, (7, 0, 2, 28)),
         (PTWRITE, (0x14, 0, 1, 4)),
         (PCOMMIT, (7, 0, 1, 22)),
-        (AES, (1, 0, 2, 25)),
-        (PCLMULQDQ, (1, 0, 2, 1)),
-        (SHA, (7, 0, 1, 29)),
-        (AVX, (1, 0, 2, 28)),
-        (AVX2, (7, 0, 1, 5)),
-        (F16C, (1, 0, 2, 29)),
-        (FMA, (1, 0, 2, 12)),
-        (XSAVEC, (0xd, 1, 0, 1)),
-        (XSAVES, (0xd, 1, 0, 3)),
-        (PKU, (7, 0, 2, 3)),
-        (WAITPKG, (7, 0, 2, 5)),
     ]
 };
 
@@ -147,23 +140,6 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
     if features.iter().any(|f| FOREIGN.contains(f)) {
         return Some(|cpu, _| Err(cpu.ud()));
     }
-    use iced_x86::Mnemonic::*;
-    if matches!(
-        insn.mnemonic(),
-        Maskmovq
-            | Movntq
-            | Pshufw
-            | Movdq2q
-            | Movq2dq
-            | Pcmpestri
-            | Pcmpestri64
-            | Pcmpestrm
-            | Pcmpestrm64
-            | Pcmpistri
-            | Pcmpistrm
-    ) {
-        return Some(|cpu, _| Err(cpu.unsupported("MMX or an SSE4.2 text instruction")));
-    }
     if features.iter().any(|f| NOT_MODELLED.iter().any(|row| row.0 == *f)) {
         return Some(refuse);
     }
@@ -174,15 +150,6 @@ fn refuse(cpu: &mut Cpu, insn: &Instruction) -> crate::fault::Exec {
     let vector = insn.encoding() != EncodingKind::Legacy;
     if vector && (!cpu.protected() || cpu.cr4 & cr4::OSXSAVE == 0 || cpu.xcr0 & SSE_AND_AVX != SSE_AND_AVX) {
         return Err(cpu.ud());
-    }
-    for (feature, needed) in [
-        (CpuidFeature::AES, Feature::Aes),
-        (CpuidFeature::PCLMULQDQ, Feature::Pclmul),
-        (CpuidFeature::SHA, Feature::Sha),
-    ] {
-        if insn.cpuid_features().contains(&feature) {
-            cpu.need(needed)?;
-        }
     }
     let rows = || NOT_MODELLED.iter().filter(|row| insn.cpuid_features().contains(&row.0));
     for (_, (leaf, subleaf, register, bit)) in rows() {

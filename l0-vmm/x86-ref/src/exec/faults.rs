@@ -62,7 +62,7 @@ fn cpu32() -> Cpu {
 }
 
 /// A CPU in 64-bit mode, its first MByte mapped to itself.
-fn cpu64() -> Cpu {
+pub(super) fn cpu64() -> Cpu {
     let mut cpu = cpu32();
     for (at, value) in [(0x8_0000u64, 0x8_1003u64), (0x8_1000, 0x8_2003), (0x8_2000, 0x83)] {
         assert!(cpu.mem.phys_write(at, &value.to_le_bytes()));
@@ -86,14 +86,14 @@ fn bitness(cpu: &Cpu) -> u32 {
 }
 
 /// Executes one instruction; on a failure says what stopped it.
-fn step(cpu: &mut Cpu, bytes: &[u8]) -> Result<(), Why> {
+pub(super) fn step(cpu: &mut Cpu, bytes: &[u8]) -> Result<(), Why> {
     let insn = Decoder::with_ip(bitness(cpu), bytes, cpu.rip, DecoderOptions::NONE).decode();
     assert!(!insn.is_invalid(), "{bytes:02x?} is not an instruction");
     let handler = find(&insn).unwrap_or_else(|| panic!("no handler for {:?}", insn.code()));
     handler(cpu, &insn).map_err(|_| cpu.why)
 }
 
-fn fault(vector: u8, error: Option<u32>) -> Result<(), Why> {
+pub(super) fn fault(vector: u8, error: Option<u32>) -> Result<(), Why> {
     Err(Why::Exception(Exception { vector, error, info: 0, software_len: 0 }))
 }
 
@@ -101,11 +101,11 @@ fn gp0() -> Result<(), Why> {
     fault(vector::GP, Some(0))
 }
 
-fn read(cpu: &Cpu, at: u64) -> u64 {
+pub(super) fn read(cpu: &Cpu, at: u64) -> u64 {
     u64::from_le_bytes(cpu.mem.phys_read(at).unwrap())
 }
 
-fn write(cpu: &mut Cpu, at: u64, bytes: &[u8]) {
+pub(super) fn write(cpu: &mut Cpu, at: u64, bytes: &[u8]) {
     assert!(cpu.mem.phys_write(at, bytes));
 }
 
@@ -448,8 +448,11 @@ fn sse_needs_its_control_bits_and_alignment() {
     assert_eq!(step(&mut cpu, &[0x0f, 0x58, 0x03]), gp0());
     assert_eq!(step(&mut cpu, &[0x0f, 0x10, 0x03]), Ok(()));
     assert_eq!(step(&mut cpu, &[0x66, 0x0f, 0x38, 0x30, 0x03]), Ok(()));
-    // PADDB on MMX registers is not modelled.
-    assert_eq!(step(&mut cpu, &[0x0f, 0xfc, 0xc1]), Err(Why::Unsupported("MMX")));
+    // PADDB on MMX registers: x87's top is 0 and no register is empty then.
+    cpu.fpu.fsw = 3 << 11;
+    (cpu.fpu.st[0], cpu.fpu.st[1]) = (0xff01, 0x0102);
+    assert_eq!(step(&mut cpu, &[0x0f, 0xfc, 0xc1]), Ok(()));
+    assert_eq!((cpu.fpu.st[0], cpu.fpu.fsw, cpu.fpu.ftw), (0xffff << 64 | 0x0003, 0, 0xff));
 }
 
 #[test]
@@ -543,8 +546,9 @@ fn x87_control() {
     assert_eq!(step(&mut cpu, &[0xdb, 0xe3]), Ok(()));
     assert_eq!(step(&mut cpu, &[0xd9, 0x7b, 0x08]), Ok(()));
     assert_eq!(read(&cpu, 0x2008), 0x37f);
-    // FADD ST, ST(1): not modelled, but #NM comes first.
-    assert_eq!(step(&mut cpu, &[0xd8, 0xc1]), Err(Why::Unsupported("x87")));
+    // FADD ST, ST(1) of empty registers.
+    assert_eq!(step(&mut cpu, &[0xd8, 0xc1]), Ok(()));
+    assert_eq!(cpu.fpu.fsw & 0xff, 0x41);
     cpu.cr0 |= cr0::TS;
     assert_eq!(step(&mut cpu, &[0xd8, 0xc1]), fault(vector::NM, None));
     assert_eq!(step(&mut cpu, &[0x9b]), fault(vector::NM, None));

@@ -16,6 +16,13 @@ pub(crate) enum Feature {
     Cx16,
     Xsave,
     Xsaveopt,
+    Xsavec,
+    Xsaves,
+    Mmx,
+    Avx,
+    Avx2,
+    F16c,
+    Fma,
     Aes,
     Pclmul,
     Sha,
@@ -27,7 +34,7 @@ pub(crate) enum Feature {
 }
 
 /// Where CPUID says that a feature is there: leaf, subleaf, register (EAX, EBX, ECX, EDX), bit.
-const WHERE: [(Feature, u32, u32, usize, u32); 17] = [
+const WHERE: [(Feature, u32, u32, usize, u32); 24] = [
     (Feature::Sse3, 1, 0, 2, 0),
     (Feature::Pclmul, 1, 0, 2, 1),
     (Feature::Ssse3, 1, 0, 2, 9),
@@ -43,6 +50,13 @@ const WHERE: [(Feature, u32, u32, usize, u32); 17] = [
     (Feature::Adx, 7, 0, 1, 19),
     (Feature::Sha, 7, 0, 1, 29),
     (Feature::Xsaveopt, 0xd, 1, 0, 0),
+    (Feature::Xsavec, 0xd, 1, 0, 1),
+    (Feature::Xsaves, 0xd, 1, 0, 3),
+    (Feature::Mmx, 1, 0, 3, 23),
+    (Feature::Avx, 1, 0, 2, 28),
+    (Feature::Avx2, 7, 0, 1, 5),
+    (Feature::F16c, 1, 0, 2, 29),
+    (Feature::Fma, 1, 0, 2, 12),
     (Feature::LahfLm, 0x8000_0001, 0, 2, 0),
     (Feature::Lzcnt, 0x8000_0001, 0, 2, 5),
 ];

@@ -1,36 +1,18 @@
-//! State of x87 and SSE as a whole: FXSAVE, FXRSTOR, XSAVE, XRSTOR, LDMXCSR, STMXCSR.
-//!
-//! XSAVE knows two components, x87 (0) and SSE (1), in the standard form; XSAVEC, XSAVES and XRSTORS are not modelled. A
-//! component counts as in use when it differs from its initial state.
+//! State of x87 and SSE as a whole: FXSAVE, FXRSTOR, LDMXCSR, STMXCSR, and the legacy area that XSAVE has too.
 
-use super::{Handler, feature::Feature};
-use crate::{
-    Cpu,
-    cpu::{Fpu, gpr},
-    exec::operand::seg_number,
-    fault::Exec,
-    mem::Mode,
-};
+use super::Handler;
+use crate::{Cpu, cpu::Fpu, exec::operand::seg_number, fault::Exec, mem::Mode};
 use iced_x86::{Instruction, Mnemonic};
 use x86_spec::cr::{cr0, cr4};
 
 /// MXCSR bits that exist: flags, masks, rounding, DAZ, FTZ. What MXCSR_MASK says in an image.
-const MXCSR_MASK: u32 = 0xffff;
+pub(super) const MXCSR_MASK: u32 = 0xffff;
 /// Size of the legacy area.
-const LEGACY: usize = 512;
+pub(super) const LEGACY: usize = 512;
 /// Where the legacy area has its first XMM register.
 const XMM_AT: usize = 160;
 /// Where it has its first x87 register.
 const ST_AT: usize = 32;
-/// The XSAVE header's size.
-const HEADER: usize = 64;
-/// XCR0: x87.
-const X87: u64 = 1 << 0;
-/// XCR0: SSE.
-const SSE: u64 = 1 << 1;
-/// XCR0: AVX; MXCSR goes with it too.
-const AVX: u64 = 1 << 2;
-
 pub(super) fn find(insn: &Instruction) -> Option<Handler> {
     Some(match insn.mnemonic() {
         Mnemonic::Fxsave => fxsave::<false>,
@@ -39,23 +21,17 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
         Mnemonic::Fxrstor64 => fxrstor::<true>,
         Mnemonic::Ldmxcsr => ldmxcsr,
         Mnemonic::Stmxcsr => stmxcsr,
-        Mnemonic::Xsave => xsave::<false, false>,
-        Mnemonic::Xsave64 => xsave::<true, false>,
-        Mnemonic::Xsaveopt => xsave::<false, true>,
-        Mnemonic::Xsaveopt64 => xsave::<true, true>,
-        Mnemonic::Xrstor => xrstor::<false>,
-        Mnemonic::Xrstor64 => xrstor::<true>,
         _ => return None,
     })
 }
 
-fn put<const N: usize>(image: &mut [u8; LEGACY], at: usize, bytes: [u8; N]) {
+pub(super) fn put<const N: usize>(image: &mut [u8; LEGACY], at: usize, bytes: [u8; N]) {
     if let Some(to) = image.get_mut(at..at + N) {
         to.copy_from_slice(&bytes);
     }
 }
 
-fn get<const N: usize>(image: &[u8; LEGACY], at: usize) -> [u8; N] {
+pub(super) fn get<const N: usize>(image: &[u8; LEGACY], at: usize) -> [u8; N] {
     let mut bytes = [0; N];
     if let Some(from) = image.get(at..at + N) {
         bytes.copy_from_slice(from);
@@ -70,7 +46,7 @@ impl Fpu {
     }
 
     /// Writes the x87 part of a legacy area. `wide`: 64-bit instruction and data pointers.
-    fn put_x87(&self, image: &mut [u8; LEGACY], wide: bool) {
+    pub(super) fn put_x87(&self, image: &mut [u8; LEGACY], wide: bool) {
         put(image, 0, self.fcw.to_le_bytes());
         put(image, 2, self.fsw.to_le_bytes());
         put(image, 4, [self.ftw, 0]);
@@ -85,7 +61,7 @@ impl Fpu {
         }
     }
 
-    fn get_x87(&mut self, image: &[u8; LEGACY], wide: bool) {
+    pub(super) fn get_x87(&mut self, image: &[u8; LEGACY], wide: bool) {
         // Reserved bits of the control word: bit 6 is always 1, others 0.
         self.fcw = u16::from_le_bytes(get(image, 0)) & 0x1f7f | 0x40;
         self.fsw = u16::from_le_bytes(get(image, 2));
@@ -109,19 +85,19 @@ impl Fpu {
         self.fsw = self.fsw & !0x8080 | if unmasked { 0x8080 } else { 0 };
     }
 
-    fn put_xmm(&self, image: &mut [u8; LEGACY], count: usize) {
+    pub(super) fn put_xmm(&self, image: &mut [u8; LEGACY], count: usize) {
         for (n, value) in self.xmm.iter().take(count).enumerate() {
             put(image, XMM_AT + 16 * n, value.to_le_bytes());
         }
     }
 
-    fn get_xmm(&mut self, image: &[u8; LEGACY], count: usize) {
+    pub(super) fn get_xmm(&mut self, image: &[u8; LEGACY], count: usize) {
         for (n, value) in self.xmm.iter_mut().take(count).enumerate() {
             *value = u128::from_le_bytes(get(image, XMM_AT + 16 * n));
         }
     }
 
-    fn put_mxcsr(&self, image: &mut [u8; LEGACY]) {
+    pub(super) fn put_mxcsr(&self, image: &mut [u8; LEGACY]) {
         put(image, 24, self.mxcsr.to_le_bytes());
         put(image, 28, MXCSR_MASK.to_le_bytes());
     }
@@ -129,14 +105,6 @@ impl Fpu {
     /// FNINIT's state.
     pub(super) fn init_x87(&mut self) {
         (self.fcw, self.fsw, self.ftw, self.fop, self.fip, self.fdp) = (0x37f, 0, 0, 0, 0, 0);
-    }
-
-    /// Components that are not in their initial state.
-    fn in_use(&self) -> u64 {
-        let x87 = (self.fcw, self.fsw, self.ftw, self.fop, self.fip, self.fdp) != (0x37f, 0, 0, 0, 0, 0)
-            || self.st != [0; 8];
-        let sse = self.xmm != [0; 16];
-        (u64::from(x87) * X87) | (u64::from(sse) * SSE)
     }
 }
 
@@ -158,39 +126,22 @@ impl Cpu {
     }
 
     /// How many XMM registers there are in this mode.
-    fn xmm_count(&self) -> usize {
+    pub(super) fn xmm_count(&self) -> usize {
         if self.long64() { 16 } else { 8 }
     }
 
     /// Linear address of a state image, with its alignment checked.
-    fn image_at(&mut self, insn: &Instruction, size: usize, align: u64, write: bool) -> Exec<u64> {
+    pub(super) fn image_at(&mut self, insn: &Instruction, size: usize, align: u64, write: bool) -> Exec<u64> {
         let segment = seg_number(insn.memory_segment());
         let offset = self.effective_address(insn);
         let linear = self.linear(segment, offset, size, write)?;
         if linear & (align - 1) != 0 { Err(self.gp(0)) } else { Ok(linear) }
     }
 
-    fn read_image(&mut self, linear: u64) -> Exec<[u8; LEGACY]> {
+    pub(super) fn read_image(&mut self, linear: u64) -> Exec<[u8; LEGACY]> {
         let mut image = [0; LEGACY];
         self.read_linear_bytes(linear, &mut image, Mode::Data)?;
         Ok(image)
-    }
-
-    /// The features that XSAVE and XRSTOR are asked for.
-    fn requested(&mut self) -> Exec<u64> {
-        let mask = self.xcr0 & (self.r[gpr::RDX] << 32 | self.r[gpr::RAX] & 0xffff_ffff);
-        if mask & !(X87 | SSE) != 0 {
-            return Err(self.unsupported("XSAVE components beyond x87 and SSE"));
-        }
-        Ok(mask)
-    }
-
-    fn xsave_allowed(&mut self) -> Exec {
-        self.need(Feature::Xsave)?;
-        if self.cr4 & cr4::OSXSAVE == 0 {
-            return Err(self.ud());
-        }
-        if self.cr0 & cr0::TS != 0 { Err(self.nm()) } else { Ok(()) }
     }
 }
 
@@ -243,73 +194,4 @@ fn ldmxcsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 fn stmxcsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.sse()?;
     cpu.write_operand(insn, 0, u64::from(cpu.fpu.mxcsr))
-}
-
-/// XSAVE and XSAVEOPT (which leaves out what is in its initial state).
-fn xsave<const WIDE: bool, const OPT: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    if OPT {
-        cpu.need(Feature::Xsaveopt)?;
-    }
-    cpu.xsave_allowed()?;
-    let asked = cpu.requested()?;
-    let linear = cpu.image_at(insn, LEGACY + HEADER, 64, true)?;
-    cpu.probe_write(linear, LEGACY + HEADER, Mode::Data)?;
-    let mut image = cpu.read_image(linear)?;
-    let header = linear.wrapping_add(LEGACY as u64);
-    let old = cpu.read_linear(header, 8, Mode::Data)?;
-    let used = cpu.fpu.in_use();
-    let write = if OPT { asked & used } else { asked };
-    if write & X87 != 0 {
-        cpu.fpu.put_x87(&mut image, WIDE);
-    }
-    if asked & (SSE | AVX) != 0 {
-        cpu.fpu.put_mxcsr(&mut image);
-    }
-    if write & SSE != 0 {
-        let count = cpu.xmm_count();
-        cpu.fpu.put_xmm(&mut image, count);
-    }
-    cpu.write_linear_bytes(linear, &image, Mode::Data)?;
-    cpu.write_linear(header, 8, old & !asked | asked & used, Mode::Data)
-}
-
-/// XRSTOR in the standard form (SDM 1, "Operation of XRSTOR").
-fn xrstor<const WIDE: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.xsave_allowed()?;
-    let asked = cpu.requested()?;
-    let linear = cpu.image_at(insn, LEGACY + HEADER, 64, false)?;
-    let image = cpu.read_image(linear)?;
-    let mut header = [0; 3];
-    for (n, word) in header.iter_mut().enumerate() {
-        *word = cpu.read_linear(linear.wrapping_add((LEGACY + 8 * n) as u64), 8, Mode::Data)?;
-    }
-    let [present, compact, reserved] = header;
-    // The compacted form is refused as on a processor without XSAVEC.
-    if compact != 0 || reserved != 0 || present & !cpu.xcr0 != 0 {
-        return Err(cpu.gp(0));
-    }
-    if asked & (SSE | AVX) != 0 {
-        let mxcsr = u32::from_le_bytes(get(&image, 24));
-        if mxcsr & !MXCSR_MASK != 0 {
-            return Err(cpu.gp(0));
-        }
-        cpu.fpu.mxcsr = mxcsr;
-    }
-    let count = cpu.xmm_count();
-    if asked & X87 != 0 {
-        if present & X87 != 0 {
-            cpu.fpu.get_x87(&image, WIDE);
-        } else {
-            cpu.fpu.init_x87();
-            cpu.fpu.st = [0; 8];
-        }
-    }
-    if asked & SSE != 0 {
-        if present & SSE != 0 {
-            cpu.fpu.get_xmm(&image, count);
-        } else {
-            cpu.fpu.xmm.iter_mut().take(count).for_each(|x| *x = 0);
-        }
-    }
-    Ok(())
 }

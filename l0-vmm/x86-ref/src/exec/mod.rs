@@ -14,6 +14,7 @@ mod bmi;
 mod cache;
 mod cpuid;
 mod cr;
+mod crypt;
 pub(crate) mod descriptor;
 mod dr;
 mod far;
@@ -26,6 +27,7 @@ mod halt;
 mod interrupt;
 mod io;
 mod misc;
+mod mmx;
 pub(crate) mod msr;
 mod muldiv;
 pub(crate) mod operand;
@@ -44,9 +46,13 @@ mod stack;
 mod string;
 mod syscall;
 mod table;
+mod text;
 mod time;
+mod vex;
+mod wait;
 mod x87;
 mod xcr;
+mod xsave;
 
 /// Executes one instruction.
 ///
@@ -73,14 +79,18 @@ fn integer(insn: &Instruction) -> Option<Handler> {
         .or_else(|| bcd::find(insn))
 }
 
-/// SSE and x87. `beyond` takes what is left of the vector instructions and must come last.
+/// SSE and x87. `beyond` comes first: newer forms of vector instructions have the names of those that are modelled.
 fn floating(insn: &Instruction) -> Option<Handler> {
-    sse_move::find(insn)
+    beyond::find(insn)
+        .or_else(|| sse_move::find(insn))
         .or_else(|| sse_int::find(insn))
         .or_else(|| sse_float::find(insn))
+        .or_else(|| mmx::find(insn))
         .or_else(|| fxsave::find(insn))
+        .or_else(|| xsave::find(insn))
+        .or_else(|| crypt::find(insn))
+        .or_else(|| text::find(insn))
         .or_else(|| x87::find(insn))
-        .or_else(|| beyond::find(insn))
 }
 
 /// The families of system instructions.
@@ -97,6 +107,7 @@ fn system(insn: &Instruction) -> Option<Handler> {
         .or_else(|| io::find(insn))
         .or_else(|| halt::find(insn))
         .or_else(|| time::find(insn))
+        .or_else(|| wait::find(insn))
         .or_else(|| xcr::find(insn))
         .or_else(|| cache::find(insn))
         .or_else(|| random::find(insn))

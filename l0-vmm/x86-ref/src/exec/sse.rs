@@ -23,14 +23,6 @@ impl Cpu {
         if self.cr0 & cr0::EM != 0 || self.cr4 & cr4::OSFXSR == 0 { Err(self.ud()) } else { Err(self.nm()) }
     }
 
-    /// [`Cpu::sse`] for instructions that have a form on MMX registers, which is not modelled.
-    pub(super) fn sse_not_mmx(&mut self, insn: &Instruction) -> Exec {
-        if (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Register && insn.op_register(n).is_mm()) {
-            return Err(self.unsupported("MMX"));
-        }
-        self.sse()
-    }
-
     /// An XMM register.
     pub(super) fn xmm(&self, register: Register) -> u128 {
         self.fpu.xmm[register.number() & 15]

@@ -2,7 +2,8 @@
 //!
 //! Results, MXCSR flags and unmasked exceptions are exact in every rounding mode (see `soft`), with two remarks. When an
 //! unmasked exception is found before computing (IE, DE, ZE) no flag of computed results (OE, UE, PE) is set, also none of
-//! other lanes. RCPPS, RSQRTPS and their scalars are approximations that differ from processor to processor: not modelled.
+//! other lanes. RCPPS, RSQRTPS and their scalars are
+//! approximations whose tables are not public: here the result is rounded to 12 bits.
 
 use super::{
     Handler,
@@ -112,12 +113,37 @@ fn arithmetic(insn: &Instruction) -> Option<Handler> {
         Mnemonic::Sqrtpd => both!(packed 64, |e, _, b| square_root::<64>(e, b)),
         Mnemonic::Sqrtss => both!(scalar 32, |e, _, b| square_root::<32>(e, b)),
         Mnemonic::Sqrtsd => both!(scalar 64, |e, _, b| square_root::<64>(e, b)),
-        Mnemonic::Rcpps | Mnemonic::Rcpss | Mnemonic::Rsqrtps | Mnemonic::Rsqrtss => |cpu, _| {
-            cpu.sse()?;
-            Err(cpu.unsupported("approximate reciprocal"))
-        },
+        Mnemonic::Rcpps => |cpu, insn| packed::<32>(cpu, insn, |_, _, b| approximate(b, |x| 1.0 / x)),
+        Mnemonic::Rcpss => |cpu, insn| scalar::<32>(cpu, insn, |_, _, b| approximate(b, |x| 1.0 / x)),
+        Mnemonic::Rsqrtps => {
+            |cpu, insn| packed::<32>(cpu, insn, |_, _, b| approximate(b, |x| 1.0 / x.sqrt()))
+        }
+        Mnemonic::Rsqrtss => {
+            |cpu, insn| scalar::<32>(cpu, insn, |_, _, b| approximate(b, |x| 1.0 / x.sqrt()))
+        }
         _ => return None,
     })
+}
+
+/// RCPPS, RSQRTPS: the result rounded to 12 bits. Processors give what their tables have, within 1.5 * 2^-12 of the result.
+/// Denormals count as zeros, and no exception is noted.
+fn approximate(value: u64, f: impl Fn(f64) -> f64) -> u64 {
+    let x = f32::from_bits(value as u32);
+    if x.is_nan() {
+        return value | 1 << 22;
+    }
+    let x = if x.is_subnormal() { 0f32.copysign(x) } else { x };
+    let result = f(x.into());
+    if result.is_nan() {
+        return F32.indefinite();
+    }
+    if !result.is_finite() || result == 0.0 {
+        return u64::from((result as f32).to_bits());
+    }
+    // To nearest at bit 11 of the fraction; the bits of a double carry into its exponent.
+    let bits = result.to_bits().wrapping_add(1 << 40) & !((1 << 41) - 1);
+    let rounded = f64::from_bits(bits) as f32;
+    u64::from(if rounded.is_subnormal() { 0f32.copysign(rounded) } else { rounded }.to_bits())
 }
 
 fn compare(insn: &Instruction) -> Option<Handler> {
@@ -198,16 +224,6 @@ fn conversion(insn: &Instruction) -> Option<Handler> {
         Mnemonic::Cvttpd2dq => {
             |cpu, insn| map::<64, 32>(cpu, insn, |e, v| soft::to_int(F64, e, v, 32, TRUNCATE) as u64)
         }
-        Mnemonic::Cvtpi2ps
-        | Mnemonic::Cvtpi2pd
-        | Mnemonic::Cvtps2pi
-        | Mnemonic::Cvtpd2pi
-        | Mnemonic::Cvttps2pi
-        // Memory forms of the first two have no MMX register in sight, but change x87's state as if they had.
-        | Mnemonic::Cvttpd2pi => |cpu, _| {
-            cpu.sse()?;
-            Err(cpu.unsupported("MMX"))
-        },
         _ => return None,
     })
 }
@@ -250,7 +266,7 @@ fn newer(insn: &Instruction) -> Option<Handler> {
 impl Cpu {
     /// Puts the exception flags of an operation into MXCSR; an unmasked one is #XM, or #UD without CR4.OSXMMEXCPT. Call it
     /// before the destination is written.
-    fn collect(&mut self, env: &Env) -> Exec {
+    pub(super) fn collect(&mut self, env: &Env) -> Exec {
         let unmasked = env.flags & !env.masks;
         let before = IE | DE | ZE;
         self.fpu.mxcsr |= if unmasked & before != 0 { env.flags & before } else { env.flags };

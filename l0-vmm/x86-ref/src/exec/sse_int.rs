@@ -3,6 +3,7 @@
 use super::{
     Handler,
     feature::Feature,
+    mmx,
     sse::{Align, lane, lanes, signed, vector},
     sse_move::unpack,
 };
@@ -199,7 +200,10 @@ fn newer(insn: &Instruction) -> Option<Handler> {
 }
 
 fn binary(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u128) -> u128) -> Exec {
-    cpu.sse_not_mmx(insn)?;
+    if insn.op0_register().is_mm() {
+        return mmx::binary(cpu, insn, f);
+    }
+    cpu.sse()?;
     let b = cpu.read_sse(insn, 1, Align::Checked)?;
     let a = cpu.xmm(insn.op0_register());
     cpu.set_xmm(insn.op0_register(), f(a, b));
@@ -256,6 +260,9 @@ fn shuffle(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u32) -> u128) -> 
 fn palignr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Ssse3)?;
     let bits = 8 * u32::from(insn.immediate8());
+    if insn.op0_register().is_mm() {
+        return mmx::align(cpu, insn, bits);
+    }
     binary(cpu, insn, |a, b| match bits {
         0 => b,
         1..=127 => b >> bits | a << (128 - bits),
@@ -283,8 +290,11 @@ fn shift<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u64, u64
     if insn.op1_kind() != OpKind::Immediate8 {
         return binary(cpu, insn, |a, b| lanes::<BITS>(a, 0, |v, _| f(v, b as u64)));
     }
-    cpu.sse_not_mmx(insn)?;
     let count = u64::from(insn.immediate8());
+    if insn.op0_register().is_mm() {
+        return mmx::binary(cpu, insn, |a, _| lanes::<BITS>(a, 0, |v, _| f(v, count)));
+    }
+    cpu.sse()?;
     let a = cpu.xmm(insn.op0_register());
     cpu.set_xmm(insn.op0_register(), lanes::<BITS>(a, 0, |v, _| f(v, count)));
     Ok(())
@@ -298,7 +308,10 @@ fn shift_bytes(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u32) -> u128)
 }
 
 fn pmovmskb(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse_not_mmx(insn)?;
+    if insn.op1_register().is_mm() {
+        return mmx::pmovmskb(cpu, insn);
+    }
+    cpu.sse()?;
     let value = cpu.xmm(insn.op1_register());
     let mask = (0..16).fold(0, |mask, n| mask | (lane::<8>(value, n) >> 7) << n);
     cpu.set_reg(insn.op0_register(), mask);
@@ -307,20 +320,26 @@ fn pmovmskb(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 
 /// PEXTRB, PEXTRW, PEXTRD, PEXTRQ. PEXTRW to a register is SSE2, the others are SSE4.1.
 fn extract<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    if insn.op1_register().is_mm() {
+        return mmx::pextrw(cpu, insn);
+    }
     if BITS != 16 || insn.op0_kind() != OpKind::Register {
         cpu.need(Feature::Sse41)?;
     }
-    cpu.sse_not_mmx(insn)?;
+    cpu.sse()?;
     let n = u32::from(insn.immediate8()) & (128 / BITS - 1);
     let value = lane::<BITS>(cpu.xmm(insn.op1_register()), n);
     cpu.write_operand(insn, 0, value)
 }
 
 fn insert<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    if insn.op0_register().is_mm() {
+        return mmx::pinsrw(cpu, insn);
+    }
     if BITS != 16 {
         cpu.need(Feature::Sse41)?;
     }
-    cpu.sse_not_mmx(insn)?;
+    cpu.sse()?;
     let value = cpu.read_operand(insn, 1)? & mask(BITS as usize / 8);
     let at = u32::from(insn.immediate8()) & (128 / BITS - 1);
     let old = cpu.xmm(insn.op0_register());

@@ -3,6 +3,7 @@
 use super::{
     Handler,
     feature::Feature,
+    mmx,
     sse::{Align, lane, vector},
 };
 use crate::{Cpu, exec::operand::mask, fault::Exec, mem::Mode};
@@ -85,7 +86,10 @@ fn blend<const BITS: u32>(a: u128, b: u128, second: impl Fn(u32) -> bool) -> u12
 
 /// Destination and source to destination, with the immediate of the third operand (0 without).
 fn binary(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u128, u32) -> u128) -> Exec {
-    cpu.sse_not_mmx(insn)?;
+    if insn.op0_register().is_mm() {
+        return mmx::binary(cpu, insn, |a, b| f(a, b, 0));
+    }
+    cpu.sse()?;
     let b = cpu.read_sse(insn, 1, Align::Checked)?;
     let imm = if insn.op_count() > 2 { u32::from(insn.immediate8()) } else { 0 };
     let a = cpu.xmm(insn.op0_register());
@@ -139,7 +143,10 @@ fn scalar<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 
 /// MOVD, MOVQ: the low 32 or 64 bits between XMM, general-purpose registers and memory.
 fn movd(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse_not_mmx(insn)?;
+    if mmx::uses_mmx(insn) {
+        return mmx::movd(cpu, insn);
+    }
+    cpu.sse()?;
     let xmm = |n| insn.op_kind(n) == OpKind::Register && insn.op_register(n).is_xmm();
     let value = if xmm(1) { cpu.xmm(insn.op1_register()) as u64 } else { cpu.read_operand(insn, 1)? };
     if xmm(0) {

@@ -1,9 +1,23 @@
-//! What system software needs of x87: control and status words, FNINIT, FNCLEX, EMMS, WAIT. Arithmetic is not modelled.
+//! x87: control and status words, FNINIT, FNCLEX, EMMS, WAIT here; loads and stores, arithmetic, transcendental functions and
+//! the environment in files of their own.
+//!
+//! Arithmetic is exact in every rounding mode and under precision control; transcendental functions are approximate. The
+//! selectors of the last instruction and operand are not kept, and the last opcode for unmasked exceptions alone, as on recent
+//! processors.
 
 use super::Handler;
 use crate::{Cpu, fault::Exec};
 use iced_x86::{Instruction, Mnemonic};
 use x86_spec::{cr::cr0, vector};
+
+mod approx;
+mod arith;
+mod env;
+mod load;
+mod soft;
+mod stack;
+#[cfg(test)]
+mod tests;
 
 /// ES of the status word: an unmasked exception waits.
 const ERROR_SUMMARY: u16 = 1 << 7;
@@ -20,12 +34,20 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
         Mnemonic::Wait => wait,
         // No-operations since the 387.
         Mnemonic::Fneni | Mnemonic::Fndisi | Mnemonic::Fnsetpm => |cpu, _| cpu.x87(),
-        _ if is_x87(insn) => |cpu, _| {
-            cpu.x87()?;
-            Err(cpu.unsupported("x87"))
-        },
-        _ => return None,
+        _ => {
+            return load::find(insn)
+                .or_else(|| arith::find(insn))
+                .or_else(|| env::find(insn))
+                .or_else(|| approx::find(insn))
+                .or_else(|| is_x87(insn).then_some(other));
+        }
     })
+}
+
+/// What is left of the opcodes: FRSTPM and its like of the 80287XL, and forms that exist for assemblers alone.
+fn other(cpu: &mut Cpu, _: &Instruction) -> Exec {
+    cpu.x87()?;
+    Err(cpu.unsupported("an x87 instruction of old"))
 }
 
 /// Whether an instruction belongs to x87: its opcode begins with D8 to DF, which is what iced's FPU flag follows.
@@ -45,7 +67,7 @@ impl Cpu {
     }
 
     /// [`Cpu::x87`] and what waits: #MF with CR0.NE. Without it the error goes out on a pin (FERR#), which is not modelled.
-    fn x87_waiting(&mut self) -> Exec {
+    pub(super) fn x87_waiting(&mut self) -> Exec {
         self.x87()?;
         self.x87_error()
     }

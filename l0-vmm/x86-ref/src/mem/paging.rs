@@ -30,6 +30,7 @@ pub(crate) mod error {
     pub const USER: u32 = 1 << 2;
     pub const RESERVED: u32 = 1 << 3;
     pub const FETCH: u32 = 1 << 4;
+    pub const KEY: u32 = 1 << 5;
 }
 
 /// What the walk has found so far.
@@ -242,6 +243,9 @@ impl Cpu {
         if !self.access_allowed(w) {
             return Err(self.page_fault(w, error::PRESENT));
         }
+        if self.key_forbids(w) {
+            return Err(self.page_fault(w, error::PRESENT | error::KEY));
+        }
         let mut dirty = false;
         for (i, (at, e)) in w.used.into_iter().take(w.count).enumerate() {
             let last = i + 1 == w.count;
@@ -257,6 +261,19 @@ impl Cpu {
             }
         }
         Ok(dirty)
+    }
+
+    /// SDM 3A, "Protection Keys": whether the key of a user page forbids a data access, of supervisor mode too.
+    fn key_forbids(&self, w: &Walk) -> bool {
+        let long = self.msr.efer & efer::LMA != 0;
+        if self.cr4 & cr4::PKE == 0 || !long || !w.user_page || w.access == Access::Fetch {
+            return false;
+        }
+        let leaf = w.count.checked_sub(1).and_then(|n| w.used.get(n)).map_or(0, |slot| slot.1);
+        let rights = self.fpu.pkru >> (2 * (leaf >> 59 & 15));
+        let (no_access, no_write) = (rights & 1 != 0, rights & 2 != 0);
+        let write = w.access == Access::Write && (w.user || self.cr0 & cr0::WP != 0);
+        no_access || no_write && write
     }
 
     /// SDM 3A, "Determination of Access Rights".

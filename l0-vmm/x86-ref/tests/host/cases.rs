@@ -163,6 +163,9 @@ pub fn features() -> Vec<(CpuidFeature, bool)> {
         (F::BMI2, is_x86_feature_detected!("bmi2")),
         (F::ADX, is_x86_feature_detected!("adx")),
         (F::MOVBE, is_x86_feature_detected!("movbe")),
+        (F::AES, is_x86_feature_detected!("aes")),
+        (F::PCLMULQDQ, is_x86_feature_detected!("pclmulqdq")),
+        (F::SHA, is_x86_feature_detected!("sha")),
         (F::CMPXCHG16B, is_x86_feature_detected!("cmpxchg16b")),
     ]);
     all
@@ -194,11 +197,9 @@ pub fn can_try(
             | Mnemonic::Lss | Mnemonic::Wait | Mnemonic::Cpuid
             // No-operations for one vendor, #UD for the other.
             | Mnemonic::Reservednop
-            // Approximations, and what is not modelled.
+            // Approximations.
             | Mnemonic::Rcpps | Mnemonic::Rcpss | Mnemonic::Rsqrtps | Mnemonic::Rsqrtss
-            | Mnemonic::Pcmpestri | Mnemonic::Pcmpestri64 | Mnemonic::Pcmpestrm | Mnemonic::Pcmpestrm64
-            | Mnemonic::Pcmpistri | Mnemonic::Pcmpistrm
-            // MMX registers, which are not modelled.
+            // MMX registers: see `x87`.
             | Mnemonic::Cvtpi2ps | Mnemonic::Cvtpi2pd
             // Would leave an MXCSR with unmasked exceptions.
             | Mnemonic::Ldmxcsr
@@ -225,7 +226,7 @@ pub fn can_try(
 /// Whether SSE registers or MXCSR matter to an instruction.
 pub fn is_sse(insn: &Instruction) -> bool {
     use CpuidFeature as F;
-    let sse = [F::SSE, F::SSE2, F::SSE3, F::SSSE3, F::SSE4_1, F::SSE4_2];
+    let sse = [F::SSE, F::SSE2, F::SSE3, F::SSSE3, F::SSE4_1, F::SSE4_2, F::AES, F::PCLMULQDQ, F::SHA];
     insn.cpuid_features().iter().any(|f| sse.contains(f))
 }
 
@@ -307,8 +308,19 @@ pub fn registers(insn: &Instruction, random: &mut Random) -> Option<Registers> {
 
 /// Whether the memory operand must be aligned to 16 bytes.
 fn aligned(insn: &Instruction) -> bool {
-    let unaligned =
-        matches!(insn.mnemonic(), Mnemonic::Movups | Mnemonic::Movupd | Mnemonic::Movdqu | Mnemonic::Lddqu);
+    let unaligned = matches!(
+        insn.mnemonic(),
+        Mnemonic::Movups
+            | Mnemonic::Movupd
+            | Mnemonic::Movdqu
+            | Mnemonic::Lddqu
+            | Mnemonic::Pcmpestri
+            | Mnemonic::Pcmpestri64
+            | Mnemonic::Pcmpestrm
+            | Mnemonic::Pcmpestrm64
+            | Mnemonic::Pcmpistri
+            | Mnemonic::Pcmpistrm
+    );
     insn.memory_size().size() == 16 && !unaligned
 }
 

@@ -10,6 +10,7 @@
 mod cases;
 mod guest;
 mod native;
+mod x87;
 
 use cases::Random;
 use guest::Guest;
@@ -195,6 +196,16 @@ impl Rig {
 }
 
 impl Rig {
+    /// Prints what was tried; fails if anything differs.
+    fn report(&self) {
+        let count: u64 = self.tried.values().sum();
+        println!("{count} executions of {} mnemonics agree or are listed below", self.tried.len());
+        for (mnemonic, failure) in &self.failures {
+            println!("{mnemonic:?}: {failure}");
+        }
+        assert!(self.failures.is_empty(), "{} mnemonics differ", self.failures.len());
+    }
+
     fn new() -> Self {
         Self {
             guest: Guest::new(),
@@ -218,6 +229,10 @@ fn setting(name: &str, default: u64) -> u64 {
 fn agrees_with_the_host_and_with_iced() {
     let mut rig = Rig::new();
     instructions(&mut rig);
+    rig.tried.clear();
+    x87::instructions(&mut rig);
+    rig.report();
+    assert!(rig.tried.len() > 100, "only {} mnemonics of x87 and MMX were tried", rig.tried.len());
     sequences(&mut rig);
 }
 
@@ -249,12 +264,7 @@ fn instructions(rig: &mut Rig) {
             }
         }
     }
-    let count: u64 = rig.tried.values().sum();
-    println!("{count} executions of {} mnemonics agree or are listed below", rig.tried.len());
-    for (mnemonic, failure) in &rig.failures {
-        println!("{mnemonic:?}: {failure}");
-    }
-    assert!(rig.failures.is_empty(), "{} mnemonics differ", rig.failures.len());
+    rig.report();
     assert!(rig.tried.len() > 300, "only {} mnemonics were tried", rig.tried.len());
 }
 
