@@ -130,8 +130,14 @@ fn write(
     rules: &mut dyn Iterator<Item = &'static Rule>,
 ) -> String {
     let mut out = String::new();
+    let mut cs_base = 0;
     for record in &run.records {
-        self::record(&mut out, program, record, symbols);
+        self::record(&mut out, program, record, symbols, cs_base);
+        match record {
+            Record::Case { .. } => cs_base = 0,
+            Record::Exit { body, .. } => cs_base = body.cs_base,
+            _ => {}
+        }
         if is_refusal(record)
             && let Some(rule) = rules.next()
         {
@@ -165,14 +171,14 @@ fn line(out: &mut String, what: &str, result: &str) {
         if result.is_empty() { writeln!(out, "{what}") } else { writeln!(out, "{what:<COLUMN$}{result}") };
 }
 
-fn record(out: &mut String, program: &Program, record: &Record, symbols: &Symbols<'_>) {
+fn record(out: &mut String, program: &Program, record: &Record, symbols: &Symbols<'_>, cs_base: u64) {
     let step = |index: u32| program.script.steps.get(index as usize);
     match record {
         Record::Case { body, .. } => case(out, program, body),
         Record::Step { header, body } => {
             let what = step(header.step)
                 .map_or_else(|| "step outside the script".into(), |s| step::words(s, program));
-            line(out, &what, &step::outcome(body, step(header.step), symbols));
+            line(out, &what, &step::outcome(body, step(header.step), symbols, cs_base));
         }
         Record::Exit { header, body } => {
             let in_loop = step(header.step).is_some_and(|s| s.op == Op::RUN.0);

@@ -66,9 +66,14 @@ pub(super) fn words(step: &Step, program: &Program) -> String {
     format!("{name:<8}{}{args}", if name.len() >= 8 { " " } else { "" }).trim_end().to_owned()
 }
 
-/// What came of it.
-pub(super) fn outcome(record: &StepRecord, step: Option<&Step>, symbols: &Symbols<'_>) -> String {
-    let value = value(record, step, symbols);
+/// What came of it. `cs_base`: base of L2's CS at the last exit, which RIP is an offset from.
+pub(super) fn outcome(
+    record: &StepRecord,
+    step: Option<&Step>,
+    symbols: &Symbols<'_>,
+    cs_base: u64,
+) -> String {
+    let value = value(record, step, symbols, cs_base);
     match Outcome(record.outcome) {
         Outcome::OK => {
             if value.is_empty() {
@@ -102,19 +107,21 @@ pub(super) fn outcome(record: &StepRecord, step: Option<&Step>, symbols: &Symbol
 }
 
 /// The value that a step gives, decoded where the manual gives its bits names.
-fn value(record: &StepRecord, step: Option<&Step>, symbols: &Symbols<'_>) -> String {
+fn value(record: &StepRecord, step: Option<&Step>, symbols: &Symbols<'_>, cs_base: u64) -> String {
     let v = record.value;
     let Some(step) = step else { return format!("{v:#x}") };
     match Op(step.op) {
         Op::VMREAD | Op::VMMODIFY => match Field::from_encoding(step.arg) {
-            Some((Field::GUEST_RIP, _)) => format!("{v:#x} ({})", symbols.l2_address(v)),
+            Some((Field::GUEST_RIP, _)) => {
+                format!("{v:#x} ({})", symbols.l2_address(cs_base.wrapping_add(v)))
+            }
             Some((Field::VM_INSTRUCTION_ERROR, _)) if v != 0 => {
                 format!("{v:#x} ({})", InstructionError(v as u32).text().unwrap_or("not in the manual"))
             }
             _ => format!("{v:#x}"),
         },
         Op::VMPTRST | Op::RDMSR | Op::READ_CR | Op::PEEK | Op::EPT_READ => format!("{v:#x}"),
-        Op::ADVANCE => format!("rip {v:#x} ({})", symbols.l2_address(v)),
+        Op::ADVANCE => format!("rip {v:#x} ({})", symbols.l2_address(cs_base.wrapping_add(v))),
         Op::CPUID => format!(
             "eax {:#x} ebx {:#x} ecx {:#x} edx {:#x}",
             v as u32,
