@@ -22,6 +22,9 @@ pub const FIXTURES_ENV: &str = "NESTRIG_FIXTURES";
 /// The profile that the reference CPU takes on if nothing else is said, and that the snapshots are for.
 pub const DEFAULT_PROFILE: &str = "skylake_server";
 
+/// The profiles that the snapshots are for: a scenario's is that of the first which has all that it needs.
+pub const REVIEWED_PROFILES: [&str; 3] = [DEFAULT_PROFILE, "icelake_server", "sapphire_rapids_server"];
+
 /// L1's and L2's images, parsed.
 #[derive(Clone)]
 pub struct Images {
@@ -83,6 +86,33 @@ pub fn scenario_files(fixtures: &Path) -> anyhow::Result<Vec<(String, PathBuf)>>
     }
     found.sort();
     Ok(found)
+}
+
+/// A scenario under the first of [`REVIEWED_PROFILES`] that has all that it needs; under the default, if none has.
+pub fn reviewed(
+    fixtures: &Path,
+    name: &str,
+    path: &Path,
+    l2: &Image,
+) -> anyhow::Result<(Scenario, Arc<Profile>)> {
+    let mut found = None;
+    for profile_name in REVIEWED_PROFILES {
+        let profile = profile(fixtures, profile_name)?;
+        let scenario = Scenario::load(path, name, &profile.caps, l2)?;
+        let complete = scenario.lacks(&profile.caps).is_none();
+        if complete || found.is_none() {
+            found = Some((scenario, profile));
+        }
+        if complete {
+            break;
+        }
+    }
+    found.context("there is no reviewed profile")
+}
+
+/// Every scenario, each under its reviewed profile.
+pub fn all_reviewed(fixtures: &Path, l2: &Image) -> anyhow::Result<Vec<(Scenario, Arc<Profile>)>> {
+    scenario_files(fixtures)?.iter().map(|(name, path)| reviewed(fixtures, name, path, l2)).collect()
 }
 
 /// Area and name of a scenario file below `root`.

@@ -30,19 +30,19 @@ fn main() -> std::process::ExitCode {
 
 fn trials() -> Vec<Trial> {
     let folder = fixtures::folder(None).expect("fixtures");
-    let profile = fixtures::profile(&folder, fixtures::DEFAULT_PROFILE).expect("default profile");
     let images = Images::built_in().expect("images");
     let deviations = Arc::new(Deviations::load(&folder).expect("deviations"));
-    let scenarios = fixtures::select(&folder, &[], &profile.caps, &images.l2).expect("scenarios");
+    let scenarios = fixtures::all_reviewed(&folder, &images.l2).expect("scenarios");
+    let default = fixtures::profile(&folder, fixtures::DEFAULT_PROFILE).expect("default profile");
     let mut trials = Vec::new();
     for kind in EngineKind::ALL.iter().copied().filter(|k| *k != EngineKind::Ref) {
-        let missing = engine::open(kind, Arc::clone(&profile)).err();
+        let missing = engine::open(kind, Arc::clone(&default)).err();
         if let Some(why) = &missing {
             eprintln!("{kind}: not run: {why}");
         }
-        for scenario in &scenarios {
+        for (scenario, profile) in &scenarios {
             let name = format!("{kind}::{}", scenario.name);
-            let (folder, profile, images) = (folder.clone(), Arc::clone(&profile), images.clone());
+            let (folder, profile, images) = (folder.clone(), Arc::clone(profile), images.clone());
             let (deviations, scenario, missing) =
                 (Arc::clone(&deviations), scenario.clone(), missing.clone());
             let ignored = missing.is_some() && !engines::required(kind);

@@ -6,7 +6,6 @@
 
 use harness::{
     fixtures::{self, Images},
-    scenario::Scenario,
     snapshot, verdict,
 };
 use l0_vmm::engine::{self, EngineKind, Limits};
@@ -18,14 +17,13 @@ static IMAGES: LazyLock<Images> = LazyLock::new(|| Images::built_in().unwrap());
 #[rstest]
 fn on_ref(#[files("../fixtures/scenarios/**/*.toml")] path: PathBuf) {
     let folder = fixtures::folder(None).unwrap();
-    let profile = fixtures::profile(&folder, fixtures::DEFAULT_PROFILE).unwrap();
     let (name, _) = fixtures::scenario_files(&folder)
         .unwrap()
         .into_iter()
         .find(|(_, p)| *p == path.canonicalize().unwrap())
         .unwrap();
-    let scenario = Scenario::load(&path, &name, &profile.caps, &IMAGES.l2).unwrap();
-    assert_eq!(scenario.lacks(&profile.caps), None, "the default profile must be able to run every scenario");
+    let (scenario, profile) = fixtures::reviewed(&folder, &name, &path, &IMAGES.l2).unwrap();
+    assert_eq!(scenario.lacks(&profile.caps), None, "a reviewed profile must be able to run every scenario");
     let mut engine = engine::open(EngineKind::Ref, profile).unwrap();
     let (program, run) = verdict::run(&scenario, engine.as_mut(), &IMAGES, Limits::default()).unwrap();
     let trace = verdict::trace(&program, &run, &IMAGES);

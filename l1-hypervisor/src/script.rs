@@ -20,7 +20,11 @@ use rig_abi::{
     script::{Mode, Op, QUIET, Step},
 };
 use x86_64::registers::control::Cr2;
-use x86_spec::vmx::{caps::Caps, field::Field};
+use x86_spec::vmx::{
+    caps::Caps,
+    controls::{Proc, Proc2},
+    field::Field,
+};
 
 /// Everything that L1 remembers.
 pub struct L1 {
@@ -261,9 +265,19 @@ impl L1 {
     }
 
     fn vmwrite(&mut self, encoding: u32, value: u64) -> Report {
-        if encoding == Field::EPT_POINTER.encoding() {
-            // The processor may set accessed and dirty flags.
-            self.dirty.add(layout::EPT, layout::PAGE);
+        // What the processor may write to: accessed and dirty flags, the virtual-APIC page, the page-modification log.
+        let page = match Field::from_encoding(encoding) {
+            Some((Field::EPT_POINTER, _)) => Some(layout::EPT),
+            Some((Field::CPU_BASED_VM_EXEC_CONTROL, _)) if value & Proc::TPR_SHADOW != 0 => {
+                Some(layout::VAPIC_PAGE)
+            }
+            Some((Field::SECONDARY_VM_EXEC_CONTROL, _)) if value & Proc2::ENABLE_PML != 0 => {
+                Some(layout::PML_PAGE)
+            }
+            _ => None,
+        };
+        if let Some(page) = page {
+            self.dirty.add(page, layout::PAGE);
         }
         vmx::vmwrite(u64::from(encoding), value).vmx()
     }

@@ -34,6 +34,7 @@ fn cr4_in_vmx_operation_is_what_cpuid_reports() {
         let mut expected = (2 * cr4::OSXMMEXCPT - 1) | cr4::VMXE;
         for (feature, bit) in [
             (Features::UMIP, cr4::UMIP),
+            (Features::LA57, cr4::LA57),
             (Features::FSGSBASE, cr4::FSGSBASE),
             (Features::PCID, cr4::PCIDE),
             (Features::XSAVE, cr4::OSXSAVE),
@@ -60,15 +61,51 @@ fn controls_for_instructions_go_with_the_instructions() {
 }
 
 #[test]
+fn the_generations_differ_as_they_did() {
+    let caps = |name: &str| load(&fixtures().join(format!("{name}.toml"))).unwrap().caps;
+    let rows: &[(&str, &[&str], &[&str])] = &[
+        (
+            "nehalem",
+            &["ept", "vpid", "apic-access"],
+            &["unrestricted-guest", "ept-ad", "ept-1g", "shadow-vmcs"],
+        ),
+        (
+            "haswell",
+            &["unrestricted-guest", "ept-ad", "shadow-vmcs"],
+            &["pml", "tsc-scaling", "mode-based-execute"],
+        ),
+        ("sapphire_rapids_server", &["tertiary-controls", "ipi-virtualization"], &["load-cet", "hlat"]),
+        ("icelake_server", &["spp", "ept-walk-5", "ept-advanced-info"], &["tertiary-controls", "load-cet"]),
+    ];
+    for (name, has, lacks) in rows {
+        let caps = caps(name);
+        assert!(has.iter().all(|a| caps.has(a).unwrap()), "{name} {has:?}");
+        assert!(!lacks.iter().any(|a| caps.has(a).unwrap()), "{name} {lacks:?}");
+    }
+}
+
+#[test]
 fn the_default_and_the_minimal_profile_are_what_their_names_say() {
     let default = load(&fixtures().join("skylake_server.toml")).unwrap();
     let has = |ability| default.caps.has(ability).unwrap();
-    for ability in
-        ["ept", "ept-execute-only", "ept-1g", "ept-ad", "vpid", "unrestricted-guest", "mtf", "true-controls"]
-    {
+    for ability in [
+        "ept",
+        "ept-execute-only",
+        "ept-1g",
+        "ept-ad",
+        "vpid",
+        "unrestricted-guest",
+        "mtf",
+        "true-controls",
+        "pml",
+        "eptp-switching",
+        "posted-interrupts",
+        "virtual-interrupt-delivery",
+        "mode-based-execute",
+    ] {
         assert!(has(ability), "{ability}");
     }
-    assert!(!has("pml") && !has("tertiary-controls") && !has("vmfunc") && !has("posted-interrupts"));
+    assert!(!has("spp") && !has("tertiary-controls"));
     assert_eq!((default.caps.maxphyaddr, default.caps.preemption_timer_rate()), (46, 5));
     let minimal = load(&fixtures().join("minimal.toml")).unwrap();
     assert!(!minimal.caps.allows(Word::Proc, Proc::ACTIVATE_SECONDARY_CONTROLS));
