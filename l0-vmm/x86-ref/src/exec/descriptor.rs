@@ -5,28 +5,7 @@ use x86_spec::cr::{cr0, efer, rflags};
 
 /// Bits of [`Segment::rights`].
 pub(crate) mod rights {
-    /// Accessed (code and data).
-    pub const ACCESSED: u32 = 1 << 0;
-    /// Writable (data) or readable (code).
-    pub const WRITABLE: u32 = 1 << 1;
-    /// Expand-down (data) or conforming (code).
-    pub const CONFORMING: u32 = 1 << 2;
-    /// Code.
-    pub const CODE: u32 = 1 << 3;
-    /// Code or data; 0: system.
-    pub const S: u32 = 1 << 4;
-    /// Present.
-    pub const P: u32 = 1 << 7;
-    /// 64-bit code.
-    pub const L: u32 = 1 << 13;
-    /// Default operation size of code, size of the stack pointer.
-    pub const DB: u32 = 1 << 14;
-    /// The limit is in pages.
-    pub const G: u32 = 1 << 15;
-    /// Unusable.
-    pub const UNUSABLE: u32 = 1 << 16;
-    /// Position of the DPL.
-    pub const DPL_SHIFT: u32 = 5;
+    pub use x86_spec::vmx::segment::*;
 
     /// Data, writable, accessed, present: what real mode and virtual-8086 mode use.
     pub const DATA: u32 = P | S | WRITABLE | ACCESSED;
@@ -36,21 +15,7 @@ pub(crate) mod rights {
     pub const VM86: u32 = DATA | 3 << DPL_SHIFT;
 }
 
-/// Types of system descriptors. SDM 3A: "System Descriptor Types".
-pub(crate) mod system {
-    pub const TSS16: u32 = 1;
-    pub const LDT: u32 = 2;
-    pub const TSS16_BUSY: u32 = 3;
-    pub const CALL_GATE16: u32 = 4;
-    pub const TASK_GATE: u32 = 5;
-    pub const INTERRUPT_GATE16: u32 = 6;
-    pub const TRAP_GATE16: u32 = 7;
-    pub const TSS: u32 = 9;
-    pub const TSS_BUSY: u32 = 11;
-    pub const CALL_GATE: u32 = 12;
-    pub const INTERRUPT_GATE: u32 = 14;
-    pub const TRAP_GATE: u32 = 15;
-}
+pub(crate) use x86_spec::vmx::segment::system;
 
 /// Bits of a selector that name a descriptor: what error codes carry.
 pub(crate) const SELECTOR_INDEX: u16 = 0xfffc;

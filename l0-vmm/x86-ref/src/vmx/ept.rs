@@ -19,10 +19,6 @@ use x86_spec::{
     },
 };
 
-/// INVEPT and INVVPID types.
-const SINGLE_CONTEXT: u64 = 1;
-const INVVPID_ADDRESS: u64 = 0;
-const INVVPID_ALL: u64 = 2;
 const VMFUNC_EPTP_SWITCHING: u64 = 0;
 const VM_FUNCTIONS: u64 = 64;
 const EPTP_LIST_ENTRIES: u64 = 512;
@@ -155,11 +151,15 @@ impl Cpu {
         self.vmx_insn(insn, Reason::INVEPT)?;
         let kind = self.reg(insn.op0_register());
         let (eptp, _) = self.invalidate_descriptor(insn)?;
-        if !self.profile.caps.invept_type(kind) || (kind == SINGLE_CONTEXT && !self.eptp_ok(eptp)) {
+        if !self.profile.caps.invept_type(kind)
+            || (kind == ept::invalidate::SINGLE_CONTEXT && !self.eptp_ok(eptp))
+        {
             return self.vm_fail(InstructionError::INVALID_OPERAND_TO_INVEPT_INVVPID);
         }
         let tag = ept_tag(eptp);
-        self.mem.flush_contexts(|k| k.ept_root != 0 && (kind != SINGLE_CONTEXT || k.ept_root == tag));
+        self.mem.flush_contexts(|k| {
+            k.ept_root != 0 && (kind != ept::invalidate::SINGLE_CONTEXT || k.ept_root == tag)
+        });
         self.vm_succeed()
     }
 
@@ -173,13 +173,15 @@ impl Cpu {
         let vpid = low & 0xffff;
         let bad = !self.profile.caps.invvpid_type(kind)
             || low >> 16 != 0
-            || (kind != INVVPID_ALL && vpid == 0)
-            || (kind == INVVPID_ADDRESS && !self.canonical(linear));
+            || (kind != ept::invalidate::ALL_CONTEXTS && vpid == 0)
+            || (kind == ept::invalidate::INDIVIDUAL_ADDRESS && !self.canonical(linear));
         if bad {
             return self.vm_fail(InstructionError::INVALID_OPERAND_TO_INVEPT_INVVPID);
         }
         // Single addresses are not looked for in other address spaces: more is flushed than the manual asks for, as it allows.
-        self.mem.flush_contexts(|k| k.vpid != 0 && (kind == INVVPID_ALL || k.vpid == vpid as u16));
+        self.mem.flush_contexts(|k| {
+            k.vpid != 0 && (kind == ept::invalidate::ALL_CONTEXTS || k.vpid == vpid as u16)
+        });
         self.vm_succeed()
     }
 

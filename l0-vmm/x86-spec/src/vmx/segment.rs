@@ -10,7 +10,7 @@ bits! {
     TYPE = 0xf, "Bits 3:0: segment type";
     ACCESSED = 0x1, "Code or data: accessed";
     WRITABLE = 0x2, "Data: writable; code: readable";
-    EXPAND_DOWN = 0x4, "Data: expand-down; code: conforming";
+    EXPAND_DOWN = 0x4, "Data: expand-down";
     CODE = 0x8, "Code, not data";
     S = 0x10, "Bit 4: code or data, not system";
     DPL = 0x60, "Bits 6:5: descriptor privilege level";
@@ -23,6 +23,9 @@ bits! {
     UNUSABLE = 0x1_0000, "Bit 16: unusable";
     RESERVED_HIGH = 0xfffe_0000, "Bits 31:17: reserved";
 }
+
+/// Code: conforming. The bit that is [`EXPAND_DOWN`] of data.
+pub const CONFORMING: u32 = EXPAND_DOWN;
 
 /// Position of the DPL.
 pub const DPL_SHIFT: u32 = 5;
