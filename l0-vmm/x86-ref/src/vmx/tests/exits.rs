@@ -136,6 +136,7 @@ fn monitor_trap_flag_in_repeated_instructions() {
         (rig.cpu.r[RCX], rig.cpu.r[gpr::RDI], rig.cpu.r[gpr::RSI]) = (count, L1_DATA, L1_DATA);
         rig.cpu.r[gpr::RAX] = 0;
         assert_eq!(rig.launch(bytes), 37);
+        assert_eq!(rig.cpu.r[RCX], count - 1);
         while rig.cpu.r[RCX] > left {
             assert_eq!(rig.field(Field::GUEST_RIP), L2_CODE);
             let before = rig.cpu.r[RCX];
