@@ -35,6 +35,8 @@ fn cr4_in_vmx_operation_is_what_cpuid_reports() {
         for (feature, bit) in [
             (Features::UMIP, cr4::UMIP),
             (Features::LA57, cr4::LA57),
+            (Features::CET_SS, cr4::CET),
+            (Features::PKS, cr4::PKS),
             (Features::FSGSBASE, cr4::FSGSBASE),
             (Features::PCID, cr4::PCIDE),
             (Features::XSAVE, cr4::OSXSAVE),
@@ -74,7 +76,7 @@ fn the_generations_differ_as_they_did() {
             &["unrestricted-guest", "ept-ad", "shadow-vmcs"],
             &["pml", "tsc-scaling", "mode-based-execute"],
         ),
-        ("sapphire_rapids_server", &["tertiary-controls", "ipi-virtualization"], &["load-cet", "hlat"]),
+        ("sapphire_rapids_server", &["ipi-virtualization", "load-cet", "load-pkrs"], &["hlat"]),
         ("icelake_server", &["spp", "ept-walk-5", "ept-advanced-info"], &["tertiary-controls", "load-cet"]),
     ];
     for (name, has, lacks) in rows {

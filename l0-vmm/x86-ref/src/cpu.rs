@@ -3,7 +3,7 @@
 use crate::{
     Bus, Profile, State,
     block::{Code, op::Out},
-    exec::feature::Features,
+    exec::{cet::Cet, feature::Features},
     fault::Why,
     flags::{ARITH, Flags},
     mem::Mem,
@@ -91,6 +91,9 @@ pub(crate) struct Msrs {
     pub perf_global_ctrl: u64,
     pub tsc_adjust: u64,
     pub bndcfgs: u64,
+    pub cet: Cet,
+    /// Protection keys of supervisor pages.
+    pub pkrs: u64,
     pub tsc_aux: u64,
     pub tsc_offset: u64,
     pub apic_base: u64,

@@ -35,7 +35,10 @@ msrs! {
     IA32_MTRR_DEF_TYPE = 0x2ff, "Default memory type and enables of the MTRRs";
     IA32_PERF_GLOBAL_CTRL = 0x38f, "Enables of the performance counters";
     IA32_RTIT_CTL = 0x570, "Control of Intel Processor Trace";
+    IA32_U_CET = 0x6a0, "User control-flow enforcement";
     IA32_S_CET = 0x6a2, "Supervisor control-flow enforcement";
+    IA32_PL0_SSP = 0x6a4, "Shadow-stack pointer of privilege level 0";
+    IA32_PL3_SSP = 0x6a7, "Shadow-stack pointer of privilege level 3";
     IA32_INTERRUPT_SSP_TABLE_ADDR = 0x6a8, "Interrupt shadow-stack table";
     IA32_TSC_DEADLINE = 0x6e0, "When the local APIC's timer fires";
     IA32_PKRS = 0x6e1, "Protection keys of supervisor-mode pages";

@@ -12,6 +12,7 @@ mod beyond;
 mod bits;
 mod bmi;
 mod cache;
+pub(crate) mod cet;
 mod cpuid;
 mod cr;
 mod crypt;

@@ -116,6 +116,8 @@ impl Cpu {
             msr::IA32_PAT => m.pat,
             msr::IA32_PERF_GLOBAL_CTRL => m.perf_global_ctrl,
             msr::IA32_BNDCFGS if self.has(Features::MPX) => m.bndcfgs,
+            msr::IA32_PKRS if self.has(Features::PKS) => m.pkrs,
+            _ if self.is_cet_msr(index) => m.cet.read(index),
             msr::IA32_XSS if self.has(Features::XSAVES) => m.xss,
             msr::IA32_EFER => m.efer,
             msr::IA32_STAR if self.has(Features::LM) => m.star,
@@ -180,6 +182,8 @@ impl Cpu {
             msr::IA32_BNDCFGS if self.has(Features::MPX) => {
                 set(&mut self.msr.bndcfgs, value, canonical && value & BNDCFGS_RESERVED == 0)
             }
+            _ if self.is_cet_msr(index) => return self.write_cet_msr(index, value),
+            msr::IA32_PKRS if self.has(Features::PKS) => return self.write_pkrs(value),
             msr::IA32_XSS if self.has(Features::XSAVES) => {
                 let [_, _, low, high] = self.cpuid_leaf(0xd, 1);
                 let supported = u64::from(low) | u64::from(high) << 32;

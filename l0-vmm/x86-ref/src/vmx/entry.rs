@@ -23,14 +23,13 @@ use x86_spec::{
 /// Whether a VM entry under these controls is beyond this model: then what the run's end says.
 fn not_modelled(c: &Controls) -> Option<&'static str> {
     const OTHER: u64 = Proc2::PASID_TRANSLATION | Proc2::BUS_LOCK_DETECTION | Proc2::NOTIFY_VM_EXITING;
-    const EXIT: u64 =
-        Exit::LOAD_CET_STATE | Exit::LOAD_PKRS | Exit::CLEAR_UINV | Exit::ACTIVATE_SECONDARY_CONTROLS;
-    const ENTRY: u64 = Entry::LOAD_CET_STATE | Entry::LOAD_PKRS | Entry::LOAD_UINV | Entry::LOAD_IA32_FRED;
+    const EXIT: u64 = Exit::CLEAR_UINV | Exit::ACTIVATE_SECONDARY_CONTROLS;
+    const ENTRY: u64 = Entry::LOAD_UINV | Entry::LOAD_IA32_FRED;
     let rows = [
         (c.proc2 & OTHER, "PASID translation, bus-lock detection or instruction timeout"),
         (c.proc3 & !Proc3::IPI_VIRT, "tertiary VM-execution controls but for IPI virtualization"),
-        (c.exit & EXIT, "CET, PKRS, UINV or secondary VM-exit controls"),
-        (c.entry & ENTRY, "CET, PKRS, UINV or FRED state"),
+        (c.exit & EXIT, "UINV or secondary VM-exit controls"),
+        (c.entry & ENTRY, "UINV or FRED state"),
         (c.entry & (Entry::SMM | Entry::DEACT_DUAL_MONITOR), "the dual-monitor treatment of SMIs and SMM"),
     ];
     rows.into_iter().find(|row| row.0 != 0).map(|row| row.1)
@@ -76,6 +75,9 @@ impl Cpu {
         }
         if let Some(rule) = self.entry_rule_broken(Stage::Guest) {
             return self.entry_failure(Reason::INVALID_STATE, rule.qualification);
+        }
+        if let Some(what) = self.protection_not_modelled(&controls) {
+            return Err(self.unsupported(what));
         }
         let nmis_blocked = self.blocking & bits::BLOCKED_BY_NMI;
         self.vmx.ctl = controls;

@@ -136,6 +136,7 @@ impl Cpu {
         if Field::GUEST_BNDCFGS.exists(&self.profile.caps) {
             self.vmx_put(Field::GUEST_BNDCFGS, self.msr.bndcfgs);
         }
+        self.save_guest_protection();
         if exit & Exit::SAVE_VMX_PREEMPTION_TIMER != 0 {
             self.vmx_put(Field::VMX_PREEMPTION_TIMER_VALUE, self.preemption_timer_left());
         }
@@ -201,6 +202,7 @@ impl Cpu {
             () => segment::dpl(self.seg[seg::SS].rights),
         };
         self.set_rflags(rflags);
+        self.load_guest_protection();
         self.load_guest_non_register();
         self.load_guest_pdptrs();
     }

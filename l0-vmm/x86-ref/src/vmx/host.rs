@@ -67,6 +67,7 @@ impl Cpu {
         if exit & Exit::CLEAR_BNDCFGS != 0 {
             self.msr.bndcfgs = 0;
         }
+        self.load_host_protection();
         self.load_host_segments(long);
         self.rip = self.vmx.vmcs.v[Field::HOST_RIP];
         self.r[gpr::RSP] = self.vmx.vmcs.v[Field::HOST_RSP];

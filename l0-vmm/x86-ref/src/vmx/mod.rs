@@ -2,7 +2,8 @@
 //!
 //! `insn` the VMX instructions, `access` VMREAD and VMWRITE, `vmcs` the current VMCS, `checks` the rules of VM entry, `entry`
 //! VM entry, `guest` and `host` the loading and saving of the two states, `exit` VM exit, `msrs` the MSR lists, `intercept`
-//! what instructions exit, `faults` what exceptions and EPT faults exit, `windows` what happens between instructions, `apic` the local APIC, `pages` what EPT writes for the host.
+//! what instructions exit, `faults` what exceptions and EPT faults exit, `windows` what happens between instructions, `apic` the local APIC, `pages` what EPT writes for the host, `protection` CET and
+//! PKRS.
 
 mod access;
 mod apic;
@@ -19,6 +20,7 @@ mod insn;
 mod intercept;
 mod msrs;
 mod pages;
+mod protection;
 mod vmcs;
 mod windows;
 
