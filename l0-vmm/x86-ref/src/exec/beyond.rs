@@ -18,10 +18,6 @@ type Where = (u32, u32, usize, u32);
 pub(super) const NOT_MODELLED: &[(CpuidFeature, Where)] = {
     use CpuidFeature::*;
     &[
-        (AVX, (1, 0, 2, 28)),
-        (AVX2, (7, 0, 1, 5)),
-        (F16C, (1, 0, 2, 29)),
-        (FMA, (1, 0, 2, 12)),
         (AVX512F, (7, 0, 1, 16)),
         (AVX512DQ, (7, 0, 1, 17)),
         (AVX512_IFMA, (7, 0, 1, 21)),

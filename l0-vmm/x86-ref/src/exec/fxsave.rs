@@ -14,7 +14,7 @@ const XMM_AT: usize = 160;
 /// Where it has its first x87 register.
 const ST_AT: usize = 32;
 pub(super) fn find(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match super::vex::plain(insn) {
         Mnemonic::Fxsave => fxsave::<false>,
         Mnemonic::Fxsave64 => fxsave::<true>,
         Mnemonic::Fxrstor => fxrstor::<false>,
@@ -182,7 +182,7 @@ fn fxrstor<const WIDE: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 }
 
 fn ldmxcsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let value = cpu.read_operand(insn, 0)? as u32;
     if value & !MXCSR_MASK != 0 {
         return Err(cpu.gp(0));
@@ -192,6 +192,6 @@ fn ldmxcsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 }
 
 fn stmxcsr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     cpu.write_operand(insn, 0, u64::from(cpu.fpu.mxcsr))
 }

@@ -7,6 +7,7 @@ use crate::{Cpu, fault::Exec};
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 mod atomic;
+mod avx;
 mod bcd;
 mod beyond;
 mod bits;
@@ -23,6 +24,7 @@ mod far;
 mod faults;
 pub(crate) mod feature;
 mod flag;
+mod fma;
 mod fxsave;
 mod halt;
 mod interrupt;
@@ -91,6 +93,8 @@ fn floating(insn: &Instruction) -> Option<Handler> {
         .or_else(|| xsave::find(insn))
         .or_else(|| crypt::find(insn))
         .or_else(|| text::find(insn))
+        .or_else(|| avx::find(insn))
+        .or_else(|| fma::find(insn))
         .or_else(|| x87::find(insn))
 }
 

@@ -87,6 +87,9 @@ pub(super) const F32: Format = Format { fraction: 23, exponent: 8 };
 /// Double precision.
 pub(super) const F64: Format = Format { fraction: 52, exponent: 11 };
 
+/// Half precision.
+pub(super) const F16: Format = Format { fraction: 10, exponent: 5 };
+
 impl Format {
     /// Width in bits.
     pub const fn bits(self) -> u32 {
@@ -356,6 +359,63 @@ pub(super) fn mul(f: Format, env: &mut Env, a: u64, b: u64) -> u64 {
         }
         _ => f.zero(sign),
     }
+}
+
+/// A product and a sum, rounded once: plus or minus `v[0] * v[1]`, plus or minus `v[2]`.
+pub(super) fn multiply_add(f: Format, env: &mut Env, v: [u64; 3], negate: bool, subtract: bool) -> u64 {
+    if let Some(nan) = v.into_iter().find(|v| f.is_nan(*v)) {
+        if v.into_iter().any(|v| f.is_signalling(v)) {
+            env.flags |= IE;
+        }
+        return nan | f.quiet_bit();
+    }
+    let [x, y, z] = v.map(|v| unpack(f, env, v));
+    let (product_sign, sign) = ((x.sign != y.sign) != negate, z.sign != subtract);
+    if matches!((x.kind, y.kind), (Kind::Infinity, Kind::Zero) | (Kind::Zero, Kind::Infinity)) {
+        return invalid(f, env);
+    }
+    let infinite = x.kind == Kind::Infinity || y.kind == Kind::Infinity;
+    if infinite && z.kind == Kind::Infinity && product_sign != sign {
+        return invalid(f, env);
+    }
+    note_denormals(env, &x, &y);
+    note_denormals(env, &z, &z);
+    if infinite {
+        return f.infinity(product_sign);
+    }
+    let product = match (x.kind, y.kind) {
+        (Kind::Finite { exponent: ex, significand: mx }, Kind::Finite { exponent: ey, significand: my }) => {
+            // Both have 53 bits at most; the product's leading one goes to bit 125.
+            let product = u128::from(mx >> 11) * u128::from(my >> 11);
+            let zeros = product.leading_zeros();
+            Some((ex + ey + 23 - zeros as i32, product << (zeros - 2)))
+        }
+        _ => None,
+    };
+    let (ez, mz) = match (z.kind, product) {
+        (Kind::Infinity, _) => return f.infinity(sign),
+        (Kind::Finite { exponent, significand }, _) => (exponent, u128::from(significand) << 62),
+        (_, Some((e, m))) => {
+            return pack(f, env, product_sign, e, (m >> 62) as u64, m & ((1 << 62) - 1) != 0);
+        }
+        _ => return f.zero(if product_sign == sign { sign } else { env.rounding == DOWN }),
+    };
+    let Some((ep, mp)) = product else {
+        return pack(f, env, sign, ez, (mz >> 62) as u64, false);
+    };
+    let swap = (ep, mp) < (ez, mz);
+    let (ebig, big, esmall, small) = if swap { (ez, mz, ep, mp) } else { (ep, mp, ez, mz) };
+    let distance = (ebig - esmall) as u32;
+    let small =
+        if distance > 126 { 1 } else { small >> distance | u128::from(small & ((1 << distance) - 1) != 0) };
+    let sum = if product_sign == sign { big + small } else { big - small };
+    if sum == 0 {
+        return f.zero(env.rounding == DOWN);
+    }
+    let zeros = sum.leading_zeros();
+    let sum = sum << zeros;
+    let sign = if swap { sign } else { product_sign };
+    pack(f, env, sign, ebig + 2 - zeros as i32, (sum >> 64) as u64, sum as u64 != 0)
 }
 
 /// Division.

@@ -11,6 +11,7 @@ use super::{
     flag::sign_extend,
     soft::{self, DE, Env, F32, F64, Format, IE, TRUNCATE, ZE},
     sse::{Align, lane, vector},
+    vex::{halves, is_vex, plain},
 };
 use crate::{Cpu, fault::Exec, flags::Flags};
 use iced_x86::{Instruction, Mnemonic};
@@ -84,7 +85,7 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
 }
 
 fn arithmetic(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Addps => both!(packed 32, |e, a, b| ADD.run::<32>(e, a, b)),
         Mnemonic::Addpd => both!(packed 64, |e, a, b| ADD.run::<64>(e, a, b)),
         Mnemonic::Addss => both!(scalar 32, |e, a, b| ADD.run::<32>(e, a, b)),
@@ -147,21 +148,21 @@ fn approximate(value: u64, f: impl Fn(f64) -> f64) -> u64 {
 }
 
 fn compare(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Cmpps => |cpu, insn| {
-            let predicate = insn.immediate8();
+            let predicate = insn.immediate8() & if is_vex(insn) { 31 } else { 7 };
             packed::<32>(cpu, insn, |e, a, b| holds(F32, e, a, b, predicate))
         },
         Mnemonic::Cmppd => |cpu, insn| {
-            let predicate = insn.immediate8();
+            let predicate = insn.immediate8() & if is_vex(insn) { 31 } else { 7 };
             packed::<64>(cpu, insn, |e, a, b| holds(F64, e, a, b, predicate))
         },
         Mnemonic::Cmpss => |cpu, insn| {
-            let predicate = insn.immediate8();
+            let predicate = insn.immediate8() & if is_vex(insn) { 31 } else { 7 };
             scalar::<32>(cpu, insn, |e, a, b| holds(F32, e, a, b, predicate))
         },
         Mnemonic::Cmpsd => |cpu, insn| {
-            let predicate = insn.immediate8();
+            let predicate = insn.immediate8() & if is_vex(insn) { 31 } else { 7 };
             scalar::<64>(cpu, insn, |e, a, b| holds(F64, e, a, b, predicate))
         },
         Mnemonic::Comiss => |cpu, insn| to_flags::<32>(cpu, insn, true),
@@ -173,31 +174,15 @@ fn compare(insn: &Instruction) -> Option<Handler> {
 }
 
 fn conversion(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Cvtsi2ss => from_gpr::<32>,
         Mnemonic::Cvtsi2sd => from_gpr::<64>,
         Mnemonic::Cvtss2si => to_gpr::<32, false>,
         Mnemonic::Cvtsd2si => to_gpr::<64, false>,
         Mnemonic::Cvttss2si => to_gpr::<32, true>,
         Mnemonic::Cvttsd2si => to_gpr::<64, true>,
-        Mnemonic::Cvtss2sd => |cpu, insn| {
-            cpu.sse()?;
-            let b = cpu.read_sse(insn, 1, Align::Any)? as u64;
-            let mut env = Env::new(cpu.fpu.mxcsr);
-            let result = soft::convert(F32, F64, &mut env, b & 0xffff_ffff);
-            cpu.collect(&env)?;
-            cpu.set_xmm_low(insn.op0_register(), 64, result);
-            Ok(())
-        },
-        Mnemonic::Cvtsd2ss => |cpu, insn| {
-            cpu.sse()?;
-            let b = cpu.read_sse(insn, 1, Align::Any)? as u64;
-            let mut env = Env::new(cpu.fpu.mxcsr);
-            let result = soft::convert(F64, F32, &mut env, b);
-            cpu.collect(&env)?;
-            cpu.set_xmm_low(insn.op0_register(), 32, result);
-            Ok(())
-        },
+        Mnemonic::Cvtss2sd => |cpu, insn| resize::<32, 64>(cpu, insn),
+        Mnemonic::Cvtsd2ss => |cpu, insn| resize::<64, 32>(cpu, insn),
         Mnemonic::Cvtps2pd => |cpu, insn| map::<32, 64>(cpu, insn, |e, v| soft::convert(F32, F64, e, v)),
         Mnemonic::Cvtpd2ps => |cpu, insn| map::<64, 32>(cpu, insn, |e, v| soft::convert(F64, F32, e, v)),
         Mnemonic::Cvtdq2ps => {
@@ -230,7 +215,7 @@ fn conversion(insn: &Instruction) -> Option<Handler> {
 
 /// SSE3 and SSE4.1.
 fn newer(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Addsubps => |cpu, insn| alternate::<32>(cpu, insn),
         Mnemonic::Addsubpd => |cpu, insn| alternate::<64>(cpu, insn),
         Mnemonic::Haddps => |cpu, insn| horizontal::<32>(cpu, insn, &ADD),
@@ -277,28 +262,38 @@ impl Cpu {
     }
 }
 
+/// An operation on each pair of lanes.
+fn each<const BITS: u32>(a: u128, b: u128, mut f: impl FnMut(u64, u64) -> u64) -> u128 {
+    (0..128 / BITS)
+        .fold(0, |result, n| result | u128::from(f(lane::<BITS>(a, n), lane::<BITS>(b, n))) << (n * BITS))
+}
+
 fn packed<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(&mut Env, u64, u64) -> u64) -> Exec {
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    let mut env = Env::new(cpu.fpu.mxcsr);
-    let mut result = 0;
-    for n in 0..128 / BITS {
-        result |= u128::from(f(&mut env, lane::<BITS>(a, n), lane::<BITS>(b, n))) << (n * BITS);
-    }
-    cpu.collect(&env)?;
-    cpu.set_xmm(insn.op0_register(), result);
-    Ok(())
+    cpu.halves_env(insn, |env, a, b| each::<BITS>(a, b, |a, b| f(env, a, b)))
+}
+
+/// What a vector becomes when its low lane is replaced.
+fn with_low<const BITS: u32>(a: u128, value: u64) -> u128 {
+    let low = u128::MAX >> (128 - BITS);
+    a & !low | u128::from(value) & low
 }
 
 fn scalar<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(&mut Env, u64, u64) -> u64) -> Exec {
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Any)?;
-    let a = cpu.xmm(insn.op0_register());
+    let (a, b) = cpu.scalars(insn)?;
     let mut env = Env::new(cpu.fpu.mxcsr);
     let result = f(&mut env, lane::<BITS>(a, 0), lane::<BITS>(b, 0));
     cpu.collect(&env)?;
-    cpu.set_xmm_low(insn.op0_register(), BITS, result);
+    cpu.set_vector(insn, with_low::<BITS>(a, result));
+    Ok(())
+}
+
+/// CVTSS2SD, CVTSD2SS.
+fn resize<const FROM: u32, const TO: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    let (a, b) = cpu.scalars(insn)?;
+    let mut env = Env::new(cpu.fpu.mxcsr);
+    let result = soft::convert(format::<FROM>(), format::<TO>(), &mut env, lane::<FROM>(b, 0));
+    cpu.collect(&env)?;
+    cpu.set_vector(insn, with_low::<TO>(a, result));
     Ok(())
 }
 
@@ -308,35 +303,52 @@ fn map<const FROM: u32, const TO: u32>(
     insn: &Instruction,
     f: impl Fn(&mut Env, u64) -> u64,
 ) -> Exec {
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
+    let vex = is_vex(insn);
+    let b = if vex {
+        cpu.avx(insn)?;
+        cpu.read_wide(insn, 1)?
+    } else {
+        cpu.sse()?;
+        [cpu.read_sse(insn, 1, Align::Checked)?, 0]
+    };
     let mut env = Env::new(cpu.fpu.mxcsr);
-    let mut result = 0;
-    for n in 0..128 / FROM.max(TO) {
-        let value = f(&mut env, lane::<FROM>(b, n)) & u64::MAX >> (64 - TO);
-        result |= u128::from(value) << (n * TO);
+    let mut result = [0; 2];
+    let count = if vex { halves(insn) as u32 } else { 1 } * 128 / FROM.max(TO);
+    for n in 0..count {
+        let from = b[(n * FROM / 128) as usize & 1];
+        let value = f(&mut env, lane::<FROM>(from, n % (128 / FROM))) & u64::MAX >> (64 - TO);
+        result[(n * TO / 128) as usize & 1] |= u128::from(value) << (n * TO % 128);
     }
     cpu.collect(&env)?;
-    cpu.set_xmm(insn.op0_register(), result);
+    if vex {
+        cpu.set_wide(insn.op0_register(), result)
+    } else {
+        cpu.set_xmm(insn.op0_register(), result[0])
+    }
     Ok(())
 }
 
+/// Which outcomes (less 1, equal 2, greater 4, unordered 8) each predicate of VCMPPS and its like is true for; those from 16
+/// on are the same.
+const PREDICATES: [u8; 16] = [2, 1, 3, 8, 13, 14, 12, 7, 10, 9, 11, 0, 5, 6, 4, 15];
+
 /// A predicate of CMPPS and its like: all ones or zeros.
 fn holds(f: Format, env: &mut Env, a: u64, b: u64, predicate: u8) -> u64 {
-    let signal = matches!(predicate & 3, 1 | 2);
-    let order = soft::compare(f, env, a, b, signal);
-    let holds = match predicate & 3 {
-        0 => order == Some(Ordering::Equal),
-        1 => order == Some(Ordering::Less),
-        2 => matches!(order, Some(Ordering::Less | Ordering::Equal)),
-        _ => order.is_none(),
+    // LT, LE, GE, GT and their negations signal; in the second half those that do not in the first.
+    let signal = matches!(predicate & 3, 1 | 2) != (predicate & 16 != 0);
+    let outcome = match soft::compare(f, env, a, b, signal) {
+        Some(Ordering::Less) => 1,
+        Some(Ordering::Equal) => 2,
+        Some(Ordering::Greater) => 4,
+        None => 8,
     };
-    if holds != (predicate & 4 != 0) { u64::MAX >> (64 - f.bits()) } else { 0 }
+    let holds = PREDICATES[usize::from(predicate & 15)] & outcome != 0;
+    if holds { u64::MAX >> (64 - f.bits()) } else { 0 }
 }
 
 /// COMISS, UCOMISS and their like.
 fn to_flags<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, signal: bool) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let b = cpu.read_sse(insn, 1, Align::Any)?;
     let a = cpu.xmm(insn.op0_register());
     let mut env = Env::new(cpu.fpu.mxcsr);
@@ -352,18 +364,19 @@ fn to_flags<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, signal: bool) ->
 }
 
 fn from_gpr<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
-    let size = cpu.operand_size(insn, 1);
-    let value = sign_extend(cpu.read_operand(insn, 1)?, size) as i64;
+    cpu.enabled(insn)?;
+    let (n, rest) = if is_vex(insn) { (2, insn.op1_register()) } else { (1, insn.op0_register()) };
+    let size = cpu.operand_size(insn, n);
+    let value = sign_extend(cpu.read_operand(insn, n)?, size) as i64;
     let mut env = Env::new(cpu.fpu.mxcsr);
     let result = soft::from_int(format::<BITS>(), &mut env, value);
     cpu.collect(&env)?;
-    cpu.set_xmm_low(insn.op0_register(), BITS, result);
+    cpu.set_vector(insn, with_low::<BITS>(cpu.xmm(rest), result));
     Ok(())
 }
 
 fn to_gpr<const BITS: u32, const CUT: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let value = lane::<BITS>(cpu.read_sse(insn, 1, Align::Any)?, 0);
     let bits = 8 * cpu.operand_size(insn, 0) as u32;
     let mut env = Env::new(cpu.fpu.mxcsr);
@@ -383,61 +396,46 @@ fn round<const BITS: u32>(env: &mut Env, value: u64, control: u8) -> u64 {
 /// ADDSUBPS, ADDSUBPD: subtracts in even lanes, adds in odd ones.
 fn alternate<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Sse3)?;
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    let mut env = Env::new(cpu.fpu.mxcsr);
-    let mut result = 0;
-    for n in 0..128 / BITS {
-        let op = if n & 1 == 0 { &SUB } else { &ADD };
-        result |= u128::from(op.run::<BITS>(&mut env, lane::<BITS>(a, n), lane::<BITS>(b, n))) << (n * BITS);
-    }
-    cpu.collect(&env)?;
-    cpu.set_xmm(insn.op0_register(), result);
-    Ok(())
+    cpu.halves_env(insn, |env, a, b| {
+        let mut odd = true;
+        each::<BITS>(a, b, |a, b| {
+            odd = !odd;
+            if odd { ADD.run::<BITS>(env, a, b) } else { SUB.run::<BITS>(env, a, b) }
+        })
+    })
 }
 
 /// HADDPS and its like: neighbours of the destination give the low half, those of the source the high half.
 fn horizontal<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, op: &Op) -> Exec {
     cpu.need(Feature::Sse3)?;
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    let mut env = Env::new(cpu.fpu.mxcsr);
     let half = 64 / BITS;
-    let mut result = 0;
-    for n in 0..128 / BITS {
-        let (from, at) = if n < half { (a, 2 * n) } else { (b, 2 * (n - half)) };
-        let value = op.run::<BITS>(&mut env, lane::<BITS>(from, at), lane::<BITS>(from, at + 1));
-        result |= u128::from(value) << (n * BITS);
-    }
-    cpu.collect(&env)?;
-    cpu.set_xmm(insn.op0_register(), result);
-    Ok(())
+    cpu.halves_env(insn, |env, a, b| {
+        (0..128 / BITS).fold(0, |result, n| {
+            let (from, at) = if n < half { (a, 2 * n) } else { (b, 2 * (n - half)) };
+            let value = op.run::<BITS>(env, lane::<BITS>(from, at), lane::<BITS>(from, at + 1));
+            result | u128::from(value) << (n * BITS)
+        })
+    })
 }
 
 /// DPPS, DPPD: products that bits 7:4 of the immediate choose, summed in pairs, to the lanes that bits 3:0 choose.
 fn dot_product<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Sse41)?;
-    cpu.sse()?;
     let imm = u32::from(insn.immediate8());
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    let mut env = Env::new(cpu.fpu.mxcsr);
-    let mut product = |n: u32| {
-        if imm >> (4 + n) & 1 == 0 {
-            return 0;
+    cpu.halves_env(insn, |env, a, b| {
+        let mut product = |n: u32| {
+            if imm >> (4 + n) & 1 == 0 {
+                return 0;
+            }
+            MUL.run::<BITS>(env, lane::<BITS>(a, n), lane::<BITS>(b, n))
+        };
+        let (first, second) = (product(0), product(1));
+        let rest = (BITS == 32).then(|| (product(2), product(3)));
+        let mut sum = ADD.run::<BITS>(env, first, second);
+        if let Some((third, fourth)) = rest {
+            let other = ADD.run::<BITS>(env, third, fourth);
+            sum = ADD.run::<BITS>(env, sum, other);
         }
-        MUL.run::<BITS>(&mut env, lane::<BITS>(a, n), lane::<BITS>(b, n))
-    };
-    let (first, second) = (product(0), product(1));
-    let rest = (BITS == 32).then(|| (product(2), product(3)));
-    let mut sum = ADD.run::<BITS>(&mut env, first, second);
-    if let Some((third, fourth)) = rest {
-        let other = ADD.run::<BITS>(&mut env, third, fourth);
-        sum = ADD.run::<BITS>(&mut env, sum, other);
-    }
-    cpu.collect(&env)?;
-    cpu.set_xmm(insn.op0_register(), vector::<BITS>(|n| if imm >> n & 1 != 0 { sum } else { 0 }));
-    Ok(())
+        vector::<BITS>(|n| if imm >> n & 1 != 0 { sum } else { 0 })
+    })
 }

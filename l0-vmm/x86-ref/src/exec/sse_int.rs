@@ -6,6 +6,7 @@ use super::{
     mmx,
     sse::{Align, lane, lanes, signed, vector},
     sse_move::unpack,
+    vex::{is_vex, plain},
 };
 use crate::{Cpu, exec::operand::mask, fault::Exec, flags::Flags};
 use iced_x86::{Instruction, Mnemonic, OpKind};
@@ -30,7 +31,7 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
 
 /// What is computed lane by lane in SSE2.
 fn arithmetic(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Paddb => op!(|a, b| lanes::<8>(a, b, u64::wrapping_add)),
         Mnemonic::Paddw => op!(|a, b| lanes::<16>(a, b, u64::wrapping_add)),
         Mnemonic::Paddd => op!(|a, b| lanes::<32>(a, b, u64::wrapping_add)),
@@ -71,7 +72,7 @@ fn arithmetic(insn: &Instruction) -> Option<Handler> {
 
 /// Packing, unpacking, shuffling, and to and from general-purpose registers.
 fn arrange(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Punpcklbw => op!(|a, b| unpack::<8>(a, b, 0)),
         Mnemonic::Punpcklwd => op!(|a, b| unpack::<16>(a, b, 0)),
         Mnemonic::Punpckldq => op!(|a, b| unpack::<32>(a, b, 0)),
@@ -111,7 +112,7 @@ fn arrange(insn: &Instruction) -> Option<Handler> {
 }
 
 fn shifts(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Psllw => |cpu, insn| shift::<16>(cpu, insn, |v, n| if n < 16 { v << n } else { 0 }),
         Mnemonic::Pslld => |cpu, insn| shift::<32>(cpu, insn, |v, n| if n < 32 { v << n } else { 0 }),
         Mnemonic::Psllq => |cpu, insn| shift::<64>(cpu, insn, |v, n| if n < 64 { v << n } else { 0 }),
@@ -128,7 +129,7 @@ fn shifts(insn: &Instruction) -> Option<Handler> {
 
 /// SSSE3, SSE4.1, SSE4.2.
 fn newer(insn: &Instruction) -> Option<Handler> {
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Pshufb => op!(Ssse3, |a, b| vector::<8>(|n| {
             let by = lane::<8>(b, n);
             if by & 0x80 != 0 { 0 } else { lane::<8>(a, by as u32 & 15) }
@@ -203,11 +204,7 @@ fn binary(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u128) -> u128) -> 
     if insn.op0_register().is_mm() {
         return mmx::binary(cpu, insn, f);
     }
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    cpu.set_xmm(insn.op0_register(), f(a, b));
-    Ok(())
+    cpu.vectors(insn, Align::Checked, f)
 }
 
 fn lanes_signed<const BITS: u32>(a: u128, b: u128, f: impl Fn(i64, i64) -> i64) -> u128 {
@@ -273,8 +270,10 @@ fn palignr(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 fn mpsadbw(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Sse41)?;
     let imm = u32::from(insn.immediate8());
-    let (block, first) = (4 * (imm & 3), 4 * (imm >> 2 & 1));
-    binary(cpu, insn, |a, b| {
+    // The upper half has three bits of its own.
+    cpu.halves(insn, Align::Checked, |a, b, half| {
+        let imm = imm >> (3 * half);
+        let (block, first) = (4 * (imm & 3), 4 * (imm >> 2 & 1));
         vector::<16>(|n| (0..4).map(|k| lane::<8>(a, first + n + k).abs_diff(lane::<8>(b, block + k))).sum())
     })
 }
@@ -282,28 +281,54 @@ fn mpsadbw(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 /// Memory operands of PMOVSX and PMOVZX are as wide as what they widen, and need no alignment.
 fn widen(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128) -> u128) -> Exec {
     cpu.need(Feature::Sse41)?;
-    binary(cpu, insn, |_, b| f(b))
+    if !is_vex(insn) {
+        return binary(cpu, insn, |_, b| f(b));
+    }
+    cpu.avx(insn)?;
+    let b = cpu.read_wide(insn, 1)?[0];
+    use Mnemonic::{Pmovsxbd, Pmovsxbq, Pmovsxwq, Pmovzxbd, Pmovzxbq, Pmovzxwq};
+    let ratio = match plain(insn) {
+        Pmovsxbq | Pmovzxbq => 8,
+        Pmovsxbd | Pmovzxbd | Pmovsxwq | Pmovzxwq => 4,
+        _ => 2,
+    };
+    cpu.set_wide(insn.op0_register(), [f(b), f(b >> (128 / ratio))]);
+    Ok(())
 }
 
 /// A count in a register or memory is a 64-bit number.
 fn shift<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u64, u64) -> u64) -> Exec {
+    let immediate = u64::from(insn.immediate8());
+    if is_vex(insn) {
+        cpu.avx(insn)?;
+        let by_immediate = insn.op2_kind() == OpKind::Immediate8;
+        let count = if by_immediate { immediate } else { cpu.read_wide(insn, 2)?[0] as u64 };
+        let a = cpu.wide(insn.op1_register());
+        cpu.set_wide(insn.op0_register(), a.map(|a| lanes::<BITS>(a, 0, |v, _| f(v, count))));
+        return Ok(());
+    }
     if insn.op1_kind() != OpKind::Immediate8 {
         return binary(cpu, insn, |a, b| lanes::<BITS>(a, 0, |v, _| f(v, b as u64)));
     }
-    let count = u64::from(insn.immediate8());
     if insn.op0_register().is_mm() {
-        return mmx::binary(cpu, insn, |a, _| lanes::<BITS>(a, 0, |v, _| f(v, count)));
+        return mmx::binary(cpu, insn, |a, _| lanes::<BITS>(a, 0, |v, _| f(v, immediate)));
     }
     cpu.sse()?;
     let a = cpu.xmm(insn.op0_register());
-    cpu.set_xmm(insn.op0_register(), lanes::<BITS>(a, 0, |v, _| f(v, count)));
+    cpu.set_xmm(insn.op0_register(), lanes::<BITS>(a, 0, |v, _| f(v, immediate)));
     Ok(())
 }
 
 fn shift_bytes(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u32) -> u128) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
+    let bits = 8 * u32::from(insn.immediate8());
+    if is_vex(insn) {
+        let a = cpu.wide(insn.op1_register());
+        cpu.set_wide(insn.op0_register(), a.map(|a| f(a, bits)));
+        return Ok(());
+    }
     let a = cpu.xmm(insn.op0_register());
-    cpu.set_xmm(insn.op0_register(), f(a, 8 * u32::from(insn.immediate8())));
+    cpu.set_xmm(insn.op0_register(), f(a, bits));
     Ok(())
 }
 
@@ -311,10 +336,10 @@ fn pmovmskb(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if insn.op1_register().is_mm() {
         return mmx::pmovmskb(cpu, insn);
     }
-    cpu.sse()?;
-    let value = cpu.xmm(insn.op1_register());
-    let mask = (0..16).fold(0, |mask, n| mask | (lane::<8>(value, n) >> 7) << n);
-    cpu.set_reg(insn.op0_register(), mask);
+    cpu.enabled(insn)?;
+    let value = cpu.wide(insn.op1_register());
+    let mask = |v: u128| (0..16).fold(0, |mask, n| mask | (lane::<8>(v, n) >> 7) << n);
+    cpu.set_reg(insn.op0_register(), mask(value[0]) | mask(value[1]) << 16);
     Ok(())
 }
 
@@ -326,7 +351,7 @@ fn extract<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if BITS != 16 || insn.op0_kind() != OpKind::Register {
         cpu.need(Feature::Sse41)?;
     }
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let n = u32::from(insn.immediate8()) & (128 / BITS - 1);
     let value = lane::<BITS>(cpu.xmm(insn.op1_register()), n);
     cpu.write_operand(insn, 0, value)
@@ -339,21 +364,28 @@ fn insert<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if BITS != 16 {
         cpu.need(Feature::Sse41)?;
     }
-    cpu.sse()?;
-    let value = cpu.read_operand(insn, 1)? & mask(BITS as usize / 8);
+    cpu.enabled(insn)?;
+    let (from, old) = if is_vex(insn) { (2, insn.op1_register()) } else { (1, insn.op0_register()) };
+    let value = cpu.read_operand(insn, from)? & mask(BITS as usize / 8);
     let at = u32::from(insn.immediate8()) & (128 / BITS - 1);
-    let old = cpu.xmm(insn.op0_register());
-    cpu.set_xmm(insn.op0_register(), vector::<BITS>(|n| if n == at { value } else { lane::<BITS>(old, n) }));
+    let old = cpu.xmm(old);
+    cpu.set_vector(insn, vector::<BITS>(|n| if n == at { value } else { lane::<BITS>(old, n) }));
     Ok(())
 }
 
 fn ptest(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Sse41)?;
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    let zf = if a & b == 0 { rflags::ZF } else { 0 };
-    let cf = if !a & b == 0 { rflags::CF } else { 0 };
+    let (a, b) = if is_vex(insn) {
+        cpu.avx(insn)?;
+        let b = cpu.read_wide(insn, 1)?;
+        (cpu.wide(insn.op0_register()), b)
+    } else {
+        cpu.sse()?;
+        let b = cpu.read_sse(insn, 1, Align::Checked)?;
+        ([cpu.xmm(insn.op0_register()), 0], [b, 0])
+    };
+    let zf = if a[0] & b[0] | a[1] & b[1] == 0 { rflags::ZF } else { 0 };
+    let cf = if !a[0] & b[0] | !a[1] & b[1] == 0 { rflags::CF } else { 0 };
     cpu.flags = Flags::from_bits(zf | cf);
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::{
     feature::Feature,
     mmx,
     sse::{Align, lane, vector},
+    vex::{is_vex, plain},
 };
 use crate::{Cpu, exec::operand::mask, fault::Exec, mem::Mode};
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
@@ -13,7 +14,7 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
     if insn.is_string_instruction() {
         return None;
     }
-    Some(match insn.mnemonic() {
+    Some(match plain(insn) {
         Mnemonic::Movaps | Mnemonic::Movapd | Mnemonic::Movdqa => whole::<true>,
         Mnemonic::Movups | Mnemonic::Movupd | Mnemonic::Movdqu => whole::<false>,
         Mnemonic::Lddqu => |cpu, insn| {
@@ -89,12 +90,14 @@ fn binary(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u128, u32) -> u128
     if insn.op0_register().is_mm() {
         return mmx::binary(cpu, insn, |a, b| f(a, b, 0));
     }
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let imm = if insn.op_count() > 2 { u32::from(insn.immediate8()) } else { 0 };
-    let a = cpu.xmm(insn.op0_register());
-    cpu.set_xmm(insn.op0_register(), f(a, b, imm));
-    Ok(())
+    let imm = u32::from(insn.immediate8());
+    // Bits of the immediate that the lower half uses, where the upper half has its own.
+    let used = match plain(insn) {
+        Mnemonic::Blendps => 4,
+        Mnemonic::Blendpd | Mnemonic::Shufpd => 2,
+        _ => 0,
+    };
+    cpu.halves(insn, Align::Checked, |a, b, half| f(a, b, imm >> (used * half)))
 }
 
 fn sse41(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128, u128, u32) -> u128) -> Exec {
@@ -108,18 +111,26 @@ fn sse3(cpu: &mut Cpu, insn: &Instruction, f: impl Fn(u128) -> u128) -> Exec {
 }
 
 fn blend_by_xmm0<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    let chosen = cpu.xmm(Register::XMM0);
+    let blended =
+        |a: u128, b: u128, chosen: u128| blend::<BITS>(a, b, |n| lane::<BITS>(chosen, n) >> (BITS - 1) != 0);
     cpu.need(Feature::Sse41)?;
-    cpu.sse()?;
-    let b = cpu.read_sse(insn, 1, Align::Checked)?;
-    let a = cpu.xmm(insn.op0_register());
-    let top = |n| lane::<BITS>(chosen, n) >> (BITS - 1) != 0;
-    cpu.set_xmm(insn.op0_register(), blend::<BITS>(a, b, top));
-    Ok(())
+    if is_vex(insn) {
+        cpu.avx(insn)?;
+        let b = cpu.read_wide(insn, 2)?;
+        let (a, chosen) = (cpu.wide(insn.op1_register()), cpu.wide(insn.op_register(3)));
+        let result = [0, 1].map(|n: usize| blended(a[n & 1], b[n & 1], chosen[n & 1]));
+        cpu.set_wide(insn.op0_register(), result);
+        return Ok(());
+    }
+    let chosen = cpu.xmm(Register::XMM0);
+    cpu.vectors(insn, Align::Checked, |a, b| blended(a, b, chosen))
 }
 
 fn whole<const ALIGNED: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     let align = if ALIGNED { Align::Checked } else { Align::Any };
+    if is_vex(insn) {
+        return whole_vex(cpu, insn, ALIGNED);
+    }
     cpu.sse()?;
     let value = cpu.read_sse(insn, 1, align)?;
     match insn.op0_kind() {
@@ -129,13 +140,40 @@ fn whole<const ALIGNED: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     Ok(())
 }
 
+/// VMOVAPS and its like keep their alignment, to the size of the operand.
+fn whole_vex(cpu: &mut Cpu, insn: &Instruction, aligned: bool) -> Exec {
+    cpu.avx(insn)?;
+    let memory = insn.op0_kind() == OpKind::Memory || insn.op1_kind() == OpKind::Memory;
+    if aligned && memory {
+        let write = insn.op0_kind() == OpKind::Memory;
+        let (segment, offset) = cpu.memory_operand(insn, u32::from(!write));
+        let size = insn.memory_size().size();
+        let linear = cpu.linear(segment, offset, size, write)?;
+        if linear & (size as u64 - 1) != 0 {
+            return Err(cpu.gp(0));
+        }
+    }
+    let value = cpu.read_wide(insn, 1)?;
+    if insn.op0_kind() == OpKind::Register {
+        cpu.set_wide(insn.op0_register(), value);
+        return Ok(());
+    }
+    cpu.write_wide_memory(insn, value)
+}
+
 /// MOVSS, MOVSD: registers keep the rest, loads clear it.
 fn scalar<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
+    if is_vex(insn) && insn.op_count() == 3 {
+        let keep = !(u128::MAX >> (128 - BITS));
+        let (a, b) = (cpu.xmm(insn.op1_register()), cpu.xmm(insn.op2_register()));
+        cpu.set_wide(insn.op0_register(), [a & keep | b & !keep, 0]);
+        return Ok(());
+    }
     let value = cpu.read_sse(insn, 1, Align::Any)?;
     match (insn.op0_kind(), insn.op1_kind()) {
         (OpKind::Register, OpKind::Register) => cpu.set_xmm_low(insn.op0_register(), BITS, value as u64),
-        (OpKind::Register, _) => cpu.set_xmm(insn.op0_register(), value),
+        (OpKind::Register, _) => cpu.set_vector(insn, value),
         _ => cpu.write_sse_memory(insn, value, Align::Any)?,
     }
     Ok(())
@@ -146,11 +184,11 @@ fn movd(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if mmx::uses_mmx(insn) {
         return mmx::movd(cpu, insn);
     }
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let xmm = |n| insn.op_kind(n) == OpKind::Register && insn.op_register(n).is_xmm();
     let value = if xmm(1) { cpu.xmm(insn.op1_register()) as u64 } else { cpu.read_operand(insn, 1)? };
     if xmm(0) {
-        cpu.set_xmm(insn.op0_register(), u128::from(value));
+        cpu.set_vector(insn, u128::from(value));
         return Ok(());
     }
     let size = cpu.operand_size(insn, 0);
@@ -159,7 +197,7 @@ fn movd(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 
 /// MOVLPS and its like: one half, the other stays. Between registers the halves cross.
 fn half<const HIGH: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     if insn.op0_kind() != OpKind::Register {
         let value = cpu.xmm(insn.op1_register());
         return cpu.write_sse_memory(
@@ -168,13 +206,14 @@ fn half<const HIGH: bool>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
             Align::Any,
         );
     }
-    let value = match insn.op1_kind() {
-        OpKind::Register if !HIGH => (cpu.xmm(insn.op1_register()) >> 64) as u64,
-        _ => cpu.read_sse(insn, 1, Align::Any)? as u64,
+    let (from, old) = if is_vex(insn) { (2, insn.op1_register()) } else { (1, insn.op0_register()) };
+    let value = match insn.op_kind(from) {
+        OpKind::Register if !HIGH => (cpu.xmm(insn.op_register(from)) >> 64) as u64,
+        _ => cpu.read_sse(insn, from, Align::Any)? as u64,
     };
-    let old = cpu.xmm(insn.op0_register());
+    let old = cpu.xmm(old);
     let (low, high) = if HIGH { (old as u64, value) } else { (value, (old >> 64) as u64) };
-    cpu.set_xmm(insn.op0_register(), u128::from(high) << 64 | u128::from(low));
+    cpu.set_vector(insn, u128::from(high) << 64 | u128::from(low));
     Ok(())
 }
 
@@ -184,16 +223,16 @@ fn movnti(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 }
 
 fn move_mask<const BITS: u32>(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
-    let value = cpu.xmm(insn.op1_register());
-    let mask = (0..128 / BITS).fold(0, |mask, n| mask | (lane::<BITS>(value, n) >> (BITS - 1)) << n);
-    cpu.set_reg(insn.op0_register(), mask);
+    cpu.enabled(insn)?;
+    let value = cpu.wide(insn.op1_register());
+    let mask = |v| (0..128 / BITS).fold(0, |mask, n| mask | (lane::<BITS>(v, n) >> (BITS - 1)) << n);
+    cpu.set_reg(insn.op0_register(), mask(value[0]) | mask(value[1]) << (128 / BITS));
     Ok(())
 }
 
 /// MASKMOVDQU: bytes of the first operand to DS:(E/R)DI where the second has its top bit. Not one is written when one faults.
 fn maskmovdqu(cpu: &mut Cpu, insn: &Instruction) -> Exec {
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let (segment, offset) = cpu.memory_operand(insn, 0);
     let (value, chosen) = (cpu.xmm(insn.op1_register()), cpu.xmm(insn.op2_register()));
     let chosen = |n: &u32| lane::<8>(chosen, *n) >> 7 != 0;
@@ -209,23 +248,24 @@ fn maskmovdqu(cpu: &mut Cpu, insn: &Instruction) -> Exec {
 
 fn insertps(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Sse41)?;
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let imm = u32::from(insn.immediate8());
-    let source = cpu.read_sse(insn, 1, Align::Any)?;
-    let from = if insn.op1_kind() == OpKind::Register { imm >> 6 & 3 } else { 0 };
-    let old = cpu.xmm(insn.op0_register());
+    let (n, old) = if is_vex(insn) { (2, insn.op1_register()) } else { (1, insn.op0_register()) };
+    let source = cpu.read_sse(insn, n, Align::Any)?;
+    let from = if insn.op_kind(n) == OpKind::Register { imm >> 6 & 3 } else { 0 };
+    let old = cpu.xmm(old);
     let result = vector::<32>(|n| match n {
         _ if imm >> n & 1 != 0 => 0,
         _ if n == imm >> 4 & 3 => lane::<32>(source, from),
         _ => lane::<32>(old, n),
     });
-    cpu.set_xmm(insn.op0_register(), result);
+    cpu.set_vector(insn, result);
     Ok(())
 }
 
 fn extractps(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.need(Feature::Sse41)?;
-    cpu.sse()?;
+    cpu.enabled(insn)?;
     let value = lane::<32>(cpu.xmm(insn.op1_register()), u32::from(insn.immediate8()) & 3);
     cpu.write_operand(insn, 0, value)
 }

@@ -48,7 +48,12 @@ fn profile() -> Profile {
     let leaf = |leaf, regs| CpuidLeaf { leaf, subleaf: Some(0), regs };
     Profile {
         name: "everything".into(),
-        cpuid: vec![leaf(1, [0, 0, !0, !0]), leaf(7, [0, !0, !0, !0]), leaf(0x8000_0001, [0, 0, !0, !0])],
+        cpuid: vec![
+            leaf(1, [0, 0, !0, !0]),
+            leaf(7, [0, !0, !0, !0]),
+            leaf(0xd, [7, 0, 0x340, 0]),
+            leaf(0x8000_0001, [0, 0, !0, !0]),
+        ],
         ..Profile::default()
     }
 }
@@ -90,7 +95,7 @@ impl Guest {
             tr: Segment { selector: 24, base: 0, limit: 0x67, rights: 0x8b },
             cr0: cr0::PE | cr0::MP | cr0::ET | cr0::NE | cr0::WP | cr0::PG,
             cr3: TABLES,
-            cr4: cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT,
+            cr4: cr4::PAE | cr4::OSFXSR | cr4::OSXMMEXCPT | cr4::OSXSAVE,
             efer: efer::LME | efer::LMA,
             dr: [0, 0, 0, 0, 0xffff_0ff0, 0x400],
             rflags: 2,
@@ -98,7 +103,13 @@ impl Guest {
         };
         let bus = Rc::new(RefCell::new(NoBus));
         let cpu = Cpu::new(Arc::new(profile()), memory.clone(), bus).unwrap();
-        Self { cpu, memory, state, load: load_at, store: store_at, single: false }
+        let mut guest = Self { cpu, memory, state, load: load_at, store: store_at, single: false };
+        // XOR ECX, ECX; MOV EAX, 7; XOR EDX, EDX; XSETBV.
+        let enable = [&b"\x31\xc9\xb8\x07\0\0\0\x31\xd2\x0f\x01\xd1"[..], &END].concat();
+        let enable_at = HELPERS + 0x800;
+        guest.memory.write_slice(&enable, GuestAddress(enable_at)).unwrap();
+        guest.go(enable_at).unwrap();
+        guest
     }
 
     fn go(&mut self, rip: u64) -> Result<(), String> {

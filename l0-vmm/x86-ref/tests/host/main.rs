@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "the instructions under test are executed natively")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
+mod avx;
 mod cases;
 mod guest;
 mod native;
@@ -233,6 +234,9 @@ fn agrees_with_the_host_and_with_iced() {
     x87::instructions(&mut rig);
     rig.report();
     assert!(rig.tried.len() > 100, "only {} mnemonics of x87 and MMX were tried", rig.tried.len());
+    rig.tried.clear();
+    avx::instructions(&mut rig);
+    rig.report();
     sequences(&mut rig);
 }
 

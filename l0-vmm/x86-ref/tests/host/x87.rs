@@ -7,7 +7,7 @@ use crate::{
     native::{CODE, DATA, Registers},
     setting,
 };
-use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use iced_x86::{CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
 /// Executions of each opcode with each seed.
 const ROUNDS: u64 = 12;
@@ -123,7 +123,12 @@ fn wanted(insn: &Instruction) -> bool {
             | Fstpnce
             | Femms
     );
-    !insn.is_invalid() && (mmx || x87) && !unwanted
+    let foreign = |f: &CpuidFeature| matches!(f, CpuidFeature::D3NOW | CpuidFeature::D3NOWEXT);
+    if insn.cpuid_features().iter().any(foreign) {
+        return false;
+    }
+    let stack = (0..insn.op_count()).any(|n| insn.op_register(n).full_register() == Register::RSP);
+    !insn.is_invalid() && !stack && (mmx || x87) && !unwanted
 }
 
 fn compare(rig: &mut Rig, insn: &Instruction, code: &[u8], before: &Registers, data: &[u8]) {
@@ -142,6 +147,9 @@ fn compare(rig: &mut Rig, insn: &Instruction, code: &[u8], before: &Registers, d
     // The host's own state is put in order behind.
     all.extend([0xdb, 0xe3]);
     rig.native.data()[..data.len()].copy_from_slice(data);
+    if rig.trace {
+        println!("{:?} {code:02x?}", insn.code());
+    }
     rig.native.execute(CODE, &all, &mut there);
     *rig.tried.entry(insn.mnemonic()).or_default() += 1;
     let defined = crate::ARITHMETIC & !crate::rflags(insn.rflags_undefined());

@@ -250,7 +250,8 @@ fn fbstp(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if let (Some(v), Some(a)) = (result, value) {
         let mut rest = v.unsigned_abs();
         for byte in bytes.iter_mut().take(9) {
-            *byte = ((rest % 10) | ((rest / 10 % 10) << 4)) as u8;
+            let (ones, tens) = (rest % 10, rest / 10 % 10);
+            *byte = (ones | tens << 4) as u8;
             rest /= 100;
         }
         bytes[9] = if a.sign { 0x80 } else { 0 };
