@@ -33,9 +33,10 @@ pub struct Common {
     /// Folder with scenarios, snapshots and profiles [default: that of the source tree]
     #[arg(long, global = true, env = fixtures::FIXTURES_ENV, value_name = "DIR")]
     pub fixtures: Option<PathBuf>,
-    /// Processor model: a name in fixtures/profiles, or a .toml file
-    #[arg(long, global = true, default_value = fixtures::DEFAULT_PROFILE, value_name = "PROFILE")]
-    pub profile: String,
+    /// Processor model: a name in fixtures/profiles, or a .toml file [default: skylake_server, or the next
+    /// newer one that has what a scenario needs]
+    #[arg(long, global = true, value_name = "PROFILE")]
+    pub profile: Option<String>,
     /// How to print
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub format: Format,

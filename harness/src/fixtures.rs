@@ -122,7 +122,7 @@ fn name_of(root: &Path, path: &Path) -> String {
 }
 
 /// Scenarios that a user names: files, or patterns with `*` and `?` over the names; all of them if nothing is named.
-pub fn select(fixtures: &Path, wanted: &[String], caps: &Caps, l2: &Image) -> anyhow::Result<Vec<Scenario>> {
+pub fn chosen(fixtures: &Path, wanted: &[String]) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let all = scenario_files(fixtures)?;
     let root = fixtures.join("scenarios");
     let mut chosen: Vec<(String, PathBuf)> = Vec::new();
@@ -151,7 +151,12 @@ pub fn select(fixtures: &Path, wanted: &[String], caps: &Caps, l2: &Image) -> an
         chosen = all;
     }
     chosen.dedup();
-    chosen.iter().map(|(name, path)| Scenario::load(path, name, caps, l2)).collect()
+    Ok(chosen)
+}
+
+/// The same, loaded for a processor with those capabilities.
+pub fn select(fixtures: &Path, wanted: &[String], caps: &Caps, l2: &Image) -> anyhow::Result<Vec<Scenario>> {
+    chosen(fixtures, wanted)?.iter().map(|(name, path)| Scenario::load(path, name, caps, l2)).collect()
 }
 
 /// Whether a name matches a pattern: `*` stands for anything, `?` for one character, and an area or a bare file name for all that

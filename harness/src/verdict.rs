@@ -9,8 +9,9 @@ use crate::{
     snapshot,
 };
 use anyhow::Context;
-use l0_vmm::engine::{Engine, EngineKind, Job, Limits, Run};
+use l0_vmm::engine::{self, Engine, EngineKind, Job, Limits, Run};
 use std::{path::Path, sync::Arc};
+use x86_ref::Profile;
 
 /// What came of one scenario on one engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +74,30 @@ pub fn explained(program: &Program, run: &Run, images: &Images) -> String {
     render::explained(program, run, &Symbols { l1: &images.l1, l2: &images.l2 })
 }
 
-/// Runs a scenario and judges it.
+/// The trace that an engine is held against: the reviewed one, which is for `profile`; where the engine's processor is another
+/// (a kernel whose nested VMX offers what its host has), the trace of the reference CPU as that processor.
+fn expected(
+    scenario: &Scenario,
+    engine: &dyn Engine,
+    profile: &Profile,
+    images: &Images,
+    fixtures: &Path,
+    limits: Limits,
+) -> anyhow::Result<Option<String>> {
+    if engine.kind() != EngineKind::Ref && engine.profile() != profile {
+        let mut same = engine::open(EngineKind::Ref, Arc::new(engine.profile().clone()))?;
+        let (program, ran) = run(scenario, same.as_mut(), images, limits)?;
+        return Ok(Some(trace(&program, &ran, images)));
+    }
+    snapshot::read(fixtures, &scenario.name)
+        .with_context(|| snapshot::path(fixtures, &scenario.name).display().to_string())
+}
+
+/// Runs a scenario and judges it. `profile`: the processor model that its reviewed trace is for.
 pub fn judge(
     scenario: &Scenario,
     engine: &mut dyn Engine,
+    profile: &Profile,
     images: &Images,
     fixtures: &Path,
     deviations: &Deviations,
@@ -103,8 +124,7 @@ pub fn judge(
         outcome.verdict = Verdict::Differed { expected: String::new(), seen, why };
         return Ok(outcome);
     }
-    let reviewed = snapshot::read(fixtures, &scenario.name)
-        .with_context(|| snapshot::path(fixtures, &scenario.name).display().to_string())?;
+    let reviewed = expected(scenario, engine, profile, images, fixtures, limits)?;
     let deviation = deviations.find(&scenario.name, engine.kind(), engine.nested());
     outcome.verdict = match (reviewed, deviation) {
         (None, _) => Verdict::Differed {

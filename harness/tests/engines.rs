@@ -64,9 +64,10 @@ fn judge(
     folder: &std::path::Path,
     deviations: &Deviations,
 ) -> Result<(), Failed> {
-    let mut engine = engine::open(kind, profile)?;
-    let outcome = verdict::judge(scenario, engine.as_mut(), images, folder, deviations, Limits::default())
-        .map_err(|e| format!("{e:#}"))?;
+    let mut engine = engine::open(kind, Arc::clone(&profile))?;
+    let outcome =
+        verdict::judge(scenario, engine.as_mut(), &profile, images, folder, deviations, Limits::default())
+            .map_err(|e| format!("{e:#}"))?;
     match outcome.verdict {
         Verdict::Passed => Ok(()),
         Verdict::Differed { expected, seen, why } => {

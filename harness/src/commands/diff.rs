@@ -17,11 +17,10 @@ pub(crate) fn run(common: &Common, name: &str, kinds: &[EngineKind]) -> anyhow::
         bail!("diff compares two engines, such as --engines ref,kvm; {} are named", kinds.len())
     };
     let setting = Setting::new(common)?;
-    let scenario = setting.one(name)?;
+    let (scenario, profile) = setting.one(name)?;
     let mut traces = Vec::new();
     for kind in [a, b] {
-        let Some(Ok(mut engine)) =
-            engines::open(&[*kind], &setting.profile).into_iter().map(|o| o.engine).next()
+        let Some(Ok(mut engine)) = engines::open(&[*kind], &profile).into_iter().map(|o| o.engine).next()
         else {
             return show::unavailable(&setting, *kind);
         };

@@ -13,7 +13,7 @@ pub(crate) fn run(common: &Common, wanted: &[String], what: Listing) -> anyhow::
     let rows: Vec<(String, String, Value)> = match what {
         Listing::Scenarios => {
             let setting = Setting::new(common)?;
-            let row = |s: scenario::Scenario| {
+            let row = |(s, _): (scenario::Scenario, _)| {
                 let value = json!({ "name": s.name, "title": s.title, "file": s.file, "rule": s.rule, "needs": s.needs });
                 (s.name, s.title, value)
             };

@@ -22,6 +22,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use x86_ref::Profile;
 
 /// Progress is shown for what takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,8 +33,10 @@ pub(crate) fn run(common: &Common, wanted: &[String], kinds: &[EngineKind]) -> a
     let deviations = Deviations::load(&setting.fixtures)?;
     let opened = engines::open(kinds, &setting.profile);
     let able: Vec<EngineKind> = opened.iter().filter(|o| o.engine.is_ok()).map(|o| o.kind).collect();
-    let jobs: Vec<(EngineKind, &Scenario)> =
-        able.iter().flat_map(|kind| scenarios.iter().map(move |scenario| (*kind, scenario))).collect();
+    let jobs: Vec<Job<'_>> = able
+        .iter()
+        .flat_map(|&kind| scenarios.iter().map(move |(scenario, profile)| Job { kind, scenario, profile }))
+        .collect();
     let outcomes = judge_all(&setting, &jobs, &deviations)?;
     match common.format {
         Format::Human => anstream::print!("{}", report::human(&opened, &outcomes)),
@@ -53,30 +56,34 @@ pub(crate) fn run(common: &Common, wanted: &[String], kinds: &[EngineKind]) -> a
     })
 }
 
+/// A scenario to be judged.
+struct Job<'a> {
+    kind: EngineKind,
+    scenario: &'a Scenario,
+    profile: &'a Arc<Profile>,
+}
+
 /// Judges all jobs, on as many threads as there are processors, each with engines of its own. The outcomes come in the
 /// order of the jobs.
-fn judge_all(
-    setting: &Setting,
-    jobs: &[(EngineKind, &Scenario)],
-    deviations: &Deviations,
-) -> anyhow::Result<Vec<Outcome>> {
+fn judge_all(setting: &Setting, jobs: &[Job<'_>], deviations: &Deviations) -> anyhow::Result<Vec<Outcome>> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len().max(1));
     let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::new(jobs.len())));
     let work = || -> anyhow::Result<Vec<(usize, Outcome)>> {
-        let mut engines: BTreeMap<EngineKind, Box<dyn Engine>> = BTreeMap::new();
+        let mut engines: BTreeMap<(EngineKind, &str), Box<dyn Engine>> = BTreeMap::new();
         let mut done = Vec::new();
-        while let Some((n, (kind, scenario))) = claim(&next, jobs) {
+        while let Some((n, &Job { kind, scenario, profile })) = claim(&next, jobs) {
             if let Ok(mut progress) = progress.lock() {
                 progress.step(&format!("{} on {kind}", scenario.name));
             }
-            let engine = match engines.entry(*kind) {
+            let engine = match engines.entry((kind, &profile.name)) {
                 Entry::Occupied(there) => there.into_mut(),
-                Entry::Vacant(place) => place.insert(engine::open(*kind, Arc::clone(&setting.profile))?),
+                Entry::Vacant(place) => place.insert(engine::open(kind, Arc::clone(profile))?),
             };
             let limits = Limits::default();
             let outcome = verdict::judge(
                 scenario,
                 engine.as_mut(),
+                profile,
                 &setting.images,
                 &setting.fixtures,
                 deviations,

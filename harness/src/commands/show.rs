@@ -11,9 +11,8 @@ use serde_json::json;
 
 pub(crate) fn run(common: &Common, name: &str, kind: EngineKind, l0: bool) -> anyhow::Result<ExitCode> {
     let setting = Setting::new(common)?;
-    let scenario = setting.one(name)?;
-    let Some(Ok(mut engine)) = engines::open(&[kind], &setting.profile).into_iter().map(|o| o.engine).next()
-    else {
+    let (scenario, profile) = setting.one(name)?;
+    let Some(Ok(mut engine)) = engines::open(&[kind], &profile).into_iter().map(|o| o.engine).next() else {
         return unavailable(&setting, kind);
     };
     if let Some(need) = scenario.lacks(&engine.profile().caps) {
