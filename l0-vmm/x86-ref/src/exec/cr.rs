@@ -88,7 +88,7 @@ const CR4_FEATURES: &[(Features, u64)] = &[
 ];
 /// CR4 bits that turn on what is not modelled.
 const CR4_UNMODELLED: u64 =
-    cr4::CET | cr4::PKS | cr4::UINTR | cr4::KL | cr4::LASS | cr4::LAM_SUP | cr4::FRED | cr4::SMXE;
+    cr4::CET | cr4::UINTR | cr4::KL | cr4::LASS | cr4::LAM_SUP | cr4::FRED | cr4::SMXE;
 
 fn write(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     let number = insn.op0_register().number() as u8;
@@ -217,9 +217,10 @@ fn write_cr4(cpu: &mut Cpu, new: u64) -> Exec {
         return Err(cpu.gp(0));
     }
     if new & !old & CR4_UNMODELLED != 0 {
-        return Err(
-            cpu.unsupported("a feature that CR4 turns on: CET, PKS, UINTR, KL, LASS, LAM, FRED or SMX")
-        );
+        return Err(cpu.unsupported("a feature that CR4 turns on: CET, UINTR, KL, LASS, LAM, FRED or SMX"));
+    }
+    if new & !old & cr4::PKS != 0 && cpu.msr.pkrs != 0 {
+        return Err(cpu.unsupported("protection keys of supervisor pages"));
     }
     let pae_paging = cpu.cr0 & cr0::PG != 0 && new & cr4::PAE != 0 && !cpu.ia32e();
     if pae_paging && changed & CR4_PDPTE != 0 {

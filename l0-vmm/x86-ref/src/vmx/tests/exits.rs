@@ -473,3 +473,39 @@ fn an_ept_root_at_address_0() {
     rig.ept_entry(0x5_0000, 0);
     assert_eq!(rig.launch(b"\xa1\x00\x00\x05\x00\x00\x00\x00\x00\xf4"), 48);
 }
+
+#[test]
+fn xsaves_and_user_waits() {
+    use crate::{CpuidLeaf, exec::feature};
+    let mut rig = Rig::ready();
+    let leaf = |leaf, subleaf, regs| CpuidLeaf { leaf, subleaf: Some(subleaf), regs };
+    let cpuid =
+        vec![leaf(7, 0, [0, 0, 1 << 5, 0]), leaf(0xd, 0, [3, 0, 576, 0]), leaf(0xd, 1, [0xb, 0, 0x100, 0])];
+    let profile = Profile { cpuid, ..Profile::clone(&rig.cpu.profile) };
+    rig.cpu.features = feature::Features::of(&profile);
+    rig.cpu.profile = Arc::new(profile);
+    let cr4 = rig.cpu.cr4 | cr4::OSXSAVE;
+    rig.set(Field::GUEST_CR4, cr4);
+    rig.set(Field::EXCEPTION_BITMAP, 1 << vector::UD);
+    // XSAVES [RBX]; TPAUSE ECX: invalid without the controls that enable them.
+    assert_eq!(rig.launch(b"\x0f\xc7\x2b\x66\x0f\xae\xf1\xf4"), 0);
+    rig.set(Field::GUEST_RIP, L2_CODE + 3);
+    assert_eq!(rig.resume(), 0);
+    rig.proc2(Proc2::ENABLE_XSAVES | Proc2::ENABLE_USR_WAIT_PAUSE);
+    rig.control(Field::CPU_BASED_VM_EXEC_CONTROL, Proc::RDTSC_EXITING);
+    rig.set(Field::XSS_EXIT_BITMAP, 0x100);
+    rig.set(Field::GUEST_RIP, L2_CODE);
+    rig.cpu.msr.xss = 0x100;
+    (rig.cpu.r[gpr::RAX], rig.cpu.r[gpr::RDX], rig.cpu.r[gpr::RBX]) = (0x101, 0, L1_DATA);
+    assert_eq!(rig.resume(), 63);
+    // [RBX] with 64-bit addresses in DS, without an index.
+    let information = 2 << 7 | 3 << 15 | 1 << 22 | 3 << 23;
+    assert_eq!((rig.field(Field::VMX_INSTRUCTION_INFO), rig.qualification()), (information, 0));
+    // None of the components asked for is in the bitmap: it saves.
+    (rig.cpu.r[gpr::RAX], rig.cpu.r[gpr::RDX], rig.cpu.r[gpr::RBX], rig.cpu.r[gpr::RCX]) = (1, 0, L1_DATA, 0);
+    assert_eq!(rig.resume(), 68);
+    assert_eq!(rig.read(L1_DATA + 520), 1 << 63 | 1);
+    assert_eq!(rig.field(Field::GUEST_RIP), L2_CODE + 3);
+    // TPAUSE of ECX.
+    assert_eq!(rig.field(Field::VMX_INSTRUCTION_INFO) >> 3 & 15, 1);
+}
