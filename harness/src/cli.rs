@@ -23,6 +23,7 @@ Examples:
   nestrig run my.toml                       run a scenario file of your own
   nestrig show exits/cpuid                  the trace in words
   nestrig diff exits/cpuid --engines ref,kvm
+  nestrig boot vmlinuz --initrd initrd.img --append console=ttyS0
   nestrig doctor                            what this machine can run, and what to do about the rest
 
 Exit codes: 0 all as expected, 1 a difference, 2 bad usage or input, 77 nothing could run.";
@@ -88,8 +89,44 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_name = "A,B", default_value = "ref,kvm")]
         engines: Vec<EngineKind>,
     },
+    /// Boot an image on a PC around the reference CPU: bzImage, multiboot, PVH
+    Boot(Boot),
     /// Say what this machine can run, and what to do about the rest
     Doctor,
+}
+
+/// The PC that `nestrig boot` makes, in the words of `qemu -kernel`.
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// The image
+    pub image: PathBuf,
+    /// Command line of the image
+    #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
+    pub append: Option<String>,
+    /// Initial RAM disk; for multiboot, modules separated by commas
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<String>,
+    /// Processors
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub smp: u32,
+    /// Memory in MiB, or with K, M or G
+    #[arg(long, value_name = "N", default_value = "512")]
+    pub mem: String,
+    /// Processor model [default: that of --profile]
+    #[arg(long, value_name = "PROFILE")]
+    pub cpu: Option<String>,
+    /// Where COM1 writes to: - for standard output, none, or a file
+    #[arg(long, value_name = "TO", default_value = "-")]
+    pub serial: String,
+    /// Where port 0xE9 writes to
+    #[arg(long, value_name = "TO", default_value = "none")]
+    pub debugcon: String,
+    /// Most instructions to execute
+    #[arg(long, value_name = "N", default_value_t = 100_000_000_000)]
+    pub max_instructions: u64,
+    /// Print instructions and time at the end
+    #[arg(long)]
+    pub stats: bool,
 }
 
 /// What `nestrig list` lists.
@@ -119,6 +156,7 @@ impl Cli {
                 commands::show::run(&common, &scenario, engine, l0)
             }
             Some(Command::Diff { scenario, engines }) => commands::diff::run(&common, &scenario, &engines),
+            Some(Command::Boot(boot)) => commands::boot::run(&common, &boot),
             Some(Command::Doctor) => commands::doctor::run(&common),
         }
     }

@@ -18,20 +18,27 @@ pub mod verdict;
 
 /// What the program tells its caller by its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum ExitCode {
-    /// All as expected.
-    Expected = 0,
-    /// Something differs from what was expected.
-    Difference = 1,
-    /// Bad usage or input.
-    BadInput = 2,
-    /// Nothing could be run.
-    NothingRan = 77,
+    /// 0: all as expected.
+    Expected,
+    /// 1: something differs from what was expected.
+    Difference,
+    /// 2: bad usage or input.
+    BadInput,
+    /// 77: nothing could be run.
+    NothingRan,
+    /// What a guest gave.
+    Guest(u8),
 }
 
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
-        Self::from(code as u8)
+        Self::from(match code {
+            ExitCode::Expected => 0,
+            ExitCode::Difference => 1,
+            ExitCode::BadInput => 2,
+            ExitCode::NothingRan => 77,
+            ExitCode::Guest(code) => code,
+        })
     }
 }

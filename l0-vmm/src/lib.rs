@@ -2,6 +2,7 @@
 //!
 //! - [`engine`] is the way in: [`engine::open`] an engine, give it a [`engine::Job`], get a [`engine::Run`].
 //! - [`image`] reads the images of L1 and L2, [`profile`] the processor models, [`trace`] the records.
+//! - [`pc`] is a whole PC around the reference CPU, for images of other people.
 //! - `machine` is the loop that both engines share: a `Vcpu` over the same memory and devices.
 //!
 //! Three ends are never mixed up: the guest did something architectural, the engine cannot do something, and the run took
@@ -14,6 +15,7 @@ pub mod engine;
 pub mod image;
 mod kvm;
 mod machine;
+pub mod pc;
 pub mod profile;
 mod ram;
 pub mod trace;

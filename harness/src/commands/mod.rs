@@ -1,5 +1,6 @@
 //! The commands of the program, one file each.
 
+pub(crate) mod boot;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod list;

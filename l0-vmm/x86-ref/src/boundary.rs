@@ -214,7 +214,8 @@ impl Cpu {
     fn interrupt_ready(&self) -> Option<u8> {
         let enabled = self.sysflags & rflags::IF != 0 || self.vmx_takes_interrupts();
         self.intr_pending
-            .filter(|vector| enabled && self.blocking & SHADOWS == 0 && u64::from(vector >> 4) > self.cr8)
+            .filter(|_| enabled && self.blocking & SHADOWS == 0)
+            .filter(|vector| self.platform || u64::from(vector >> 4) > self.cr8)
     }
 
     fn external_interrupt(&mut self) -> Exec<bool> {
@@ -229,7 +230,7 @@ impl Cpu {
             if self.sysflags & rflags::IF == 0 {
                 return Ok(false);
             }
-            self.intr_pending = None;
+            self.acknowledge(vector);
             self.take(event)?;
         }
         self.attention_changed();

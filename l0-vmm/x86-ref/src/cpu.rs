@@ -206,6 +206,8 @@ pub struct Cpu {
     pub(crate) intr_pending: Option<u8>,
     /// The vectors that wait behind it, one bit each.
     pub(crate) intr_queue: [u64; 4],
+    /// A platform with local APICs says which interrupt there is ([`Cpu::offer`]): their priorities are its affair.
+    pub(crate) platform: bool,
     /// Instructions retired since the start, up to the last time that [`Cpu::budget`] was settled.
     pub(crate) retired: u64,
     /// The event that is being delivered through the IDT, for the IDT-vectoring fields of a VM exit and for double faults.
@@ -222,6 +224,8 @@ pub struct Cpu {
     pub(crate) iret_unblocked_nmi: bool,
     /// MONITOR has armed an address range.
     pub(crate) monitor_armed: bool,
+    /// With a platform: the monitored line as it was, and whether MWAIT waits for a write to it.
+    pub(crate) line: crate::platform::Line,
     /// State of the generator behind RDRAND and RDSEED.
     pub(crate) random: u64,
     pub(crate) vmx: Vmx,
@@ -285,6 +289,7 @@ impl Cpu {
             nmi_pending: false,
             intr_pending: None,
             intr_queue: [0; 4],
+            platform: false,
             retired: 0,
             delivering: None,
             step_tf: false,
@@ -293,6 +298,7 @@ impl Cpu {
             step_shadow: 0,
             iret_unblocked_nmi: false,
             monitor_armed: false,
+            line: crate::platform::Line::default(),
             random: 0,
             vmx: Vmx::new(&profile),
             features: Features::of(&profile),

@@ -8,7 +8,7 @@
 //!
 //! Where things are: [`cpu`] the state, `block` decoded code and the run loop's threaded ops, `exec` one file for each
 //! family of instructions, `mem` memory with TLB and page walks, `event` exceptions and interrupts, `vmx` the
-//! virtual-machine extensions.
+//! virtual-machine extensions, `platform` what a machine with several processors and local APICs does with one.
 #![deny(unsafe_code)]
 
 mod block;
@@ -20,6 +20,7 @@ mod exec;
 mod fault;
 mod flags;
 mod mem;
+mod platform;
 mod profile;
 mod run;
 mod state;
@@ -29,6 +30,7 @@ mod vmx;
 
 pub use bus::{Bus, Flow};
 pub use cpu::{Cpu, NewCpuError};
+pub use platform::Signal;
 pub use profile::{CpuidLeaf, Profile};
 pub use run::{Stop, Unsupported};
 pub use state::{DescTable, Segment, State};

@@ -6,9 +6,10 @@ use crate::{
     boundary::BLOCKING_STI,
     cpu::{Activity, gpr},
     fault::Exec,
+    mem::{Access, Mode},
     vmx::Intercept,
 };
-use iced_x86::{Instruction, Mnemonic};
+use iced_x86::{Code, Instruction, Mnemonic};
 use x86_spec::{
     cr::{cr4, rflags},
     vmx::caps::Features,
@@ -23,7 +24,7 @@ pub(super) fn find(insn: &Instruction) -> Option<Handler> {
         Mnemonic::Stac => |cpu, _| set_ac(cpu, true),
         Mnemonic::Monitor => monitor,
         Mnemonic::Mwait => mwait,
-        Mnemonic::Pause => |cpu, insn| cpu.intercept(insn, Intercept::Pause),
+        Mnemonic::Pause => pause,
         _ => return None,
     })
 }
@@ -36,6 +37,12 @@ fn hlt(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     cpu.intercept(insn, Intercept::Hlt)?;
     cpu.activity = Activity::Hlt;
     cpu.attention_changed();
+    Ok(())
+}
+
+fn pause(cpu: &mut Cpu, insn: &Instruction) -> Exec {
+    cpu.intercept(insn, Intercept::Pause)?;
+    cpu.waits();
     Ok(())
 }
 
@@ -100,22 +107,36 @@ fn monitor(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     if cpu.r[gpr::RCX] & 0xffff_ffff != 0 {
         return Err(cpu.gp(0));
     }
-    let mask = super::operand::mask(insn.op0_register().size());
+    // The width of the address is in the code; the decoder lists no operand.
+    let width = match insn.code() {
+        Code::Monitorw => 2,
+        Code::Monitord => 4,
+        _ => 8,
+    };
+    let mask = super::operand::mask(width);
     let segment = super::operand::seg_number(insn.segment_prefix());
     let offset = cpu.r[gpr::RAX] & mask;
     cpu.read_segment(segment, offset, 1)?;
     cpu.monitor_armed = true;
+    if cpu.platform {
+        let linear = cpu.linear(segment, offset, 1, false)?;
+        let physical = cpu.translate(linear, Access::Read, Mode::Data)?;
+        cpu.watch_line(physical);
+    }
     Ok(())
 }
 
-/// MWAIT may end for any reason; here it ends at once.
+/// MWAIT may end for any reason. Without a platform it ends at once; with one, when another processor has written to the
+/// line or there is an interrupt, whatever RFLAGS.IF.
 fn mwait(cpu: &mut Cpu, insn: &Instruction) -> Exec {
     monitor_there(cpu)?;
     cpu.intercept(insn, Intercept::Mwait)?;
     if cpu.r[gpr::RCX] & 0xffff_ffff > 1 {
         return Err(cpu.gp(0));
     }
-    cpu.monitor_armed = false;
+    if std::mem::take(&mut cpu.monitor_armed) {
+        cpu.wait_for_line();
+    }
     Ok(())
 }
 

@@ -60,14 +60,25 @@ impl Cpu {
     }
 
     fn bus_in(&mut self, port: u16, size: u8) -> u64 {
-        let value = u64::from(self.bus.borrow_mut().io_in(port, size));
+        let now = self.now();
+        let value = {
+            let mut bus = self.bus.borrow_mut();
+            bus.clock(now);
+            u64::from(bus.io_in(port, size))
+        };
         self.io_breakpoint(port, size);
         value & ((1 << (8 * size)) - 1)
     }
 
     fn bus_out(&mut self, port: u16, size: u8, value: u64) {
         let value = value & ((1 << (8 * size)) - 1);
-        if self.bus.borrow_mut().io_out(port, size, value as u32) == Flow::Stop {
+        let now = self.now();
+        let flow = {
+            let mut bus = self.bus.borrow_mut();
+            bus.clock(now);
+            bus.io_out(port, size, value as u32)
+        };
+        if flow == Flow::Stop {
             self.attention |= attention::STOP;
         }
         self.io_breakpoint(port, size);

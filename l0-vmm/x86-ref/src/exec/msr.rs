@@ -128,9 +128,21 @@ impl Cpu {
             msr::IA32_GS_BASE if self.has(Features::LM) => self.seg[seg::GS].base,
             msr::IA32_KERNEL_GS_BASE if self.has(Features::LM) => m.kernel_gs_base,
             msr::IA32_TSC_AUX if self.has(Features::RDTSCP) => m.tsc_aux,
-            msr::IA32_TSC_DEADLINE if self.cpuid_bit(1, Output::Ecx, CPUID_TSC_DEADLINE) => 0,
+            msr::IA32_TSC_DEADLINE if self.cpuid_bit(1, Output::Ecx, CPUID_TSC_DEADLINE) => {
+                // The platform keeps it in the processor's time.
+                match self.platform_msr(index) {
+                    Some(0) | None => 0,
+                    Some(time) => time.wrapping_add(self.msr.tsc_offset),
+                }
+            }
             msr::IA32_X2APIC_FIRST..=msr::IA32_X2APIC_LAST if m.apic_base & APIC_BASE_X2APIC != 0 => {
-                return Err(self.unsupported("local APIC in x2APIC mode"));
+                if !self.platform {
+                    return Err(self.unsupported("local APIC in x2APIC mode"));
+                }
+                match self.platform_msr(index) {
+                    Some(value) => value,
+                    None => return Err(self.gp(0)),
+                }
             }
             _ => match self.vmx_msr(index).or_else(|| self.plain_msr(index)) {
                 Some(value) => value,
@@ -201,13 +213,22 @@ impl Cpu {
             }
             msr::IA32_TSC_AUX if self.has(Features::RDTSCP) => set(&mut self.msr.tsc_aux, value, fits32),
             msr::IA32_TSC_DEADLINE if self.cpuid_bit(1, Output::Ecx, CPUID_TSC_DEADLINE) => {
-                if value != 0 {
+                if value != 0 && !self.platform {
                     return Err(self.unsupported("the timer of the local APIC"));
                 }
-                true
+                // A deadline that has passed is one that is now.
+                let now = self.now();
+                let time = match value {
+                    0 => 0,
+                    _ => now.saturating_add_signed(value.wrapping_sub(self.tsc()).cast_signed()).max(1),
+                };
+                self.write_platform_msr(index, time) || !self.platform
             }
             msr::IA32_X2APIC_FIRST..=msr::IA32_X2APIC_LAST if self.msr.apic_base & APIC_BASE_X2APIC != 0 => {
-                return Err(self.unsupported("local APIC in x2APIC mode"));
+                if !self.platform {
+                    return Err(self.unsupported("local APIC in x2APIC mode"));
+                }
+                self.write_platform_msr(index, value)
             }
             // The VMX capability MSRs are read only.
             _ => self.vmx_msr(index).is_none() && self.write_plain(index, value),
@@ -289,7 +310,11 @@ impl Cpu {
             ((true, true), (true, false)) | ((false, _), (true, true)) => false,
             _ => true,
         };
-        set(&mut self.msr.apic_base, value, legal && value & reserved == 0)
+        let good = set(&mut self.msr.apic_base, value, legal && value & reserved == 0);
+        if good && self.platform {
+            self.write_platform_msr(msr::IA32_APIC_BASE, value);
+        }
+        good
     }
 }
 

@@ -126,7 +126,12 @@ impl Cpu {
     fn physical_load<const S: usize>(&mut self, at: u64) -> u64 {
         match self.mem.ram.load::<S>(at) {
             Some(value) => value,
-            None => self.bus.borrow_mut().mmio_read(at, S as u8) & mask(S),
+            None => {
+                let now = self.now();
+                let mut bus = self.bus.borrow_mut();
+                bus.clock(now);
+                bus.mmio_read(at, S as u8) & mask(S)
+            }
         }
     }
 
@@ -135,7 +140,12 @@ impl Cpu {
         if self.mem.ram.store::<S>(at, value) {
             return;
         }
-        let flow = self.bus.borrow_mut().mmio_write(at, S as u8, value & mask(S));
+        let now = self.now();
+        let flow = {
+            let mut bus = self.bus.borrow_mut();
+            bus.clock(now);
+            bus.mmio_write(at, S as u8, value & mask(S))
+        };
         if flow == Flow::Stop {
             self.attention |= attention::STOP;
         }

@@ -86,6 +86,7 @@ impl Cpu {
         if !self.uses_tpr_shadow() {
             self.cr8 = value;
             self.attention_changed();
+            self.task_priority_changed();
             return;
         }
         self.vapic_write(register::TPR, (value & CLASS) << CLASS_SHIFT);

@@ -141,7 +141,7 @@ impl Cpu {
             EventKind::External if self.pin(Pin::EXT_INTR_EXITING) => {
                 let mut exit = Exit::new(Reason::EXTERNAL_INTERRUPT);
                 if self.vmx.ctl.exit & ExitControls::ACK_INTR_ON_EXIT != 0 {
-                    self.intr_pending = None;
+                    self.acknowledge(event.vector);
                     exit.intr = IntrInfo::new(Kind::EXTERNAL, event.vector, false);
                 }
                 exit
