@@ -16,7 +16,8 @@ use std::{
 
 pub(crate) fn run(common: &Common, boot: &Boot) -> anyhow::Result<ExitCode> {
     let folder = fixtures::folder(common.fixtures.as_deref())?;
-    let profile = fixtures::profile(&folder, boot.cpu.as_deref().unwrap_or(&common.profile))?;
+    let name = boot.cpu.as_deref().or(common.profile.as_deref()).unwrap_or(fixtures::DEFAULT_PROFILE);
+    let profile = fixtures::profile(&folder, name)?;
     let image = read(&boot.image)?;
     let modules = modules(boot, &image)?;
     let payload = Payload {

@@ -111,8 +111,6 @@ pub struct Pc {
     executed: u64,
     /// Whose turn it is.
     turn: usize,
-    /// The processor that ran last: others' decoded code may be stale when it is not the same again.
-    last: usize,
 }
 
 impl Pc {
@@ -160,9 +158,12 @@ impl Pc {
                 cpu.set_state(&state);
             }
             cpu.set_bootstrap(n == 0);
+            if config.cpus > 1 {
+                cpu.share_memory();
+            }
             cpus.push(cpu);
         }
-        Ok(Self { cpus, board, now: 0, executed: 0, turn: 0, last: 0 })
+        Ok(Self { cpus, board, now: 0, executed: 0, turn: 0 })
     }
 
     /// Instructions executed so far, of all processors.
@@ -209,13 +210,16 @@ impl Pc {
         self.turn = turn;
         let cpu = &mut self.cpus[turn];
         cpu.pass_to(self.now);
-        if self.last != turn {
-            self.last = turn;
-            cpu.memory_written();
-        }
         let stop = cpu.run(slice);
         self.executed += cpu.retired().saturating_sub(self.now);
         self.now = cpu.retired();
+        if cpus > 1 {
+            let (before, rest) = self.cpus.split_at_mut(turn);
+            if let Some((cpu, after)) = rest.split_first_mut() {
+                let mut others: Vec<&mut Cpu> = before.iter_mut().chain(after).collect();
+                cpu.exchange(&mut others);
+            }
+        }
         if awake > 1 && !matches!(stop, Stop::Unsupported(_)) {
             self.turn = (turn + 1) % cpus;
         }

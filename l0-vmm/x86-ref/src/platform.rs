@@ -5,6 +5,7 @@ use crate::{
     Cpu, Flow,
     cpu::{Activity, attention, seg},
     exec::descriptor::rights,
+    mem::Others,
     state::Segment,
 };
 use x86_spec::cr::{cr0, rflags};
@@ -52,6 +53,32 @@ impl Cpu {
             self.activity = Activity::WaitForSipi;
         }
         self.attention_changed();
+    }
+
+    /// Other processors run over the same memory: from now on they are told of each other's code by [`Cpu::exchange`].
+    pub fn share_memory(&mut self) {
+        self.mem.others = Some(Others::new(self.mem.ram_size()));
+    }
+
+    /// After this processor's turn: the others hear what it has decoded, so that they see their writes to it, and which of
+    /// their own code it has written to.
+    pub fn exchange(&mut self, others: &mut [&mut Self]) {
+        let Some(mine) = &mut self.mem.others else { return };
+        let marked = std::mem::take(&mut mine.marked);
+        let mut written = std::mem::take(&mut mine.written);
+        written.sort_unstable();
+        written.dedup();
+        for other in others {
+            for page in &marked {
+                other.mem.others_decode(*page);
+            }
+            for page in &written {
+                other.mem.drop_code(*page);
+            }
+        }
+        for page in written {
+            self.mem.others_dropped(page);
+        }
     }
 
     /// IA32_APIC_BASE.

@@ -228,7 +228,11 @@ impl Cpu {
     }
 
     fn no_code(&mut self, physical: u64, size: u64) -> Exec {
-        if self.mem.hits_code(physical, size) { Err(self.stop(Why::CodeWrite(physical))) } else { Ok(()) }
+        if self.mem.hits_code(physical, size) {
+            return Err(self.stop(Why::CodeWrite(physical)));
+        }
+        self.mem.tell_others(physical);
+        Ok(())
     }
 
     /// Checks that a write of `size` bytes would succeed, setting A and D as it would: for read-modify-write and for

@@ -15,7 +15,7 @@ mod tests;
 
 use crate::{Cpu, NewCpuError, block::mode as bits, cpu::seg, state::Segment};
 use ram::Ram;
-pub(crate) use tlb::{ContextKey, Mem};
+pub(crate) use tlb::{ContextKey, Mem, Others};
 use vm_memory::GuestMemoryMmap;
 use x86_spec::vmx::caps::{Caps, Features};
 

@@ -66,6 +66,37 @@ pub(crate) struct Mem {
     clock: u64,
     /// For each page of RAM, which of its chunks hold decoded code.
     code: Vec<u64>,
+    /// What other processors over the same memory must hear of, where there are any.
+    pub(crate) others: Option<Box<Others>>,
+}
+
+/// Decoded code, as processors over the same memory tell each other of it.
+pub(crate) struct Others {
+    /// Pages that hold decoded code of another processor, one bit each.
+    pages: Vec<u64>,
+    /// Pages that were first decoded from since the last look.
+    pub marked: Vec<u64>,
+    /// Pages of other processors' code that were written to since the last look.
+    pub written: Vec<u64>,
+}
+
+impl Others {
+    pub fn new(ram: u64) -> Box<Self> {
+        let pages = vec![0; ram.div_ceil(PAGE * 64) as usize];
+        Box::new(Self { pages, marked: Vec::new(), written: Vec::new() })
+    }
+
+    fn have(&self, address: u64) -> bool {
+        let page = address / PAGE;
+        self.pages.get((page / 64) as usize).is_some_and(|word| word >> (page % 64) & 1 != 0)
+    }
+
+    fn set(&mut self, address: u64, on: bool) {
+        let page = address / PAGE;
+        if let Some(word) = self.pages.get_mut((page / 64) as usize) {
+            *word = *word & !(1 << (page % 64)) | u64::from(on) << (page % 64);
+        }
+    }
 }
 
 impl Mem {
@@ -92,6 +123,7 @@ impl Mem {
             next_epoch: 3,
             clock: 0,
             code,
+            others: None,
         };
         mem.restamp();
         mem
@@ -253,6 +285,51 @@ impl Mem {
     /// Whether there is any decoded code on the page of that address.
     pub(crate) fn is_code_page(&self, address: u64) -> bool {
         self.code.get((address / PAGE) as usize).is_some_and(|&chunks| chunks != 0)
+            || self.others.as_ref().is_some_and(|others| others.have(address))
+    }
+
+    /// Another processor decodes code on that page: from now on no TLB lets this one write to it unseen.
+    pub(crate) fn others_decode(&mut self, address: u64) {
+        if let Some(others) = &mut self.others {
+            others.set(address, true);
+            self.protect(address);
+        }
+    }
+
+    /// Another processor has written to that page: what was decoded from it is dropped before the next block.
+    pub(crate) fn drop_code(&mut self, address: u64) {
+        if self.code.get((address / PAGE) as usize).is_some_and(|&chunks| chunks != 0) {
+            self.dirty.push(address & !(PAGE - 1));
+            self.restamp();
+        }
+    }
+
+    /// Other processors have dropped what they had decoded on that page.
+    pub(crate) fn others_dropped(&mut self, address: u64) {
+        if let Some(others) = &mut self.others {
+            others.set(address, false);
+        }
+    }
+
+    /// A write hits that page: other processors that have code there will hear of it.
+    pub(crate) fn tell_others(&mut self, address: u64) {
+        if let Some(others) = &mut self.others
+            && others.have(address)
+        {
+            let page = address & !(PAGE - 1);
+            if others.written.last() != Some(&page) {
+                others.written.push(page);
+            }
+        }
+    }
+
+    fn protect(&mut self, address: u64) {
+        self.tlb.protect(address);
+        self.other.protect(address);
+        for space in &mut self.parked {
+            space.tlb.protect(address);
+            space.other.protect(address);
+        }
     }
 
     /// Whether a write of `size` bytes (on one page) would hit decoded code.
@@ -268,11 +345,9 @@ impl Mem {
         let first = *chunks == 0;
         *chunks |= Self::chunks(address, size);
         if first {
-            self.tlb.protect(address);
-            self.other.protect(address);
-            for space in &mut self.parked {
-                space.tlb.protect(address);
-                space.other.protect(address);
+            self.protect(address);
+            if let Some(others) = &mut self.others {
+                others.marked.push(address & !(PAGE - 1));
             }
         }
     }
@@ -295,6 +370,7 @@ impl Mem {
         let mut at = address;
         while at < end {
             let next = (at & !(PAGE - 1)).saturating_add(PAGE).min(end);
+            self.tell_others(at);
             if self.hits_code(at, next - at) {
                 self.dirty.push(at & !(PAGE - 1));
                 self.restamp();
