@@ -17,6 +17,8 @@ use x86_spec::msr;
 /// QEMU's isa-debug-exit.
 const DEBUG_EXIT: u16 = 0xf4;
 const DEBUG_TEXT: u16 = 0xe9;
+/// First of the ports of QEMU's pc-testdev that are interrupt lines.
+const TEST_LINES: u16 = 0x2000;
 const IRQ_TIMER: u8 = 0;
 const IRQ_COM1: u8 = 4;
 /// The I/O APIC's input that IRQ 0 is at, as the MADT says.
@@ -104,7 +106,8 @@ impl Board {
 
     fn acknowledge(&mut self, cpu: usize, vector: u8) -> Option<u8> {
         let lapic = self.lapics.get_mut(cpu)?;
-        if lapic.offered() == Some(vector) {
+        // By the vector: time may have brought another interrupt since this one was offered.
+        if lapic.has(vector) {
             lapic.acknowledge(vector)
         } else {
             self.pic.acknowledge()
@@ -135,12 +138,18 @@ impl Board {
     }
 
     fn pulse(&mut self, irq: u8) {
+        self.line(irq, true);
+        self.line(irq, false);
+    }
+
+    /// An interrupt line changes: the 8259s have the first 16, the I/O APIC all.
+    fn line(&mut self, irq: u8, high: bool) {
         let pin = if irq == IRQ_TIMER { PIN_TIMER } else { usize::from(irq) };
-        for high in [true, false] {
+        if irq < 16 {
             self.pic.set(irq, high);
-            if let Some(message) = self.ioapic.set(pin, high) {
-                self.send(message, None);
-            }
+        }
+        if let Some(message) = self.ioapic.set(pin, high) {
+            self.send(message, None);
         }
     }
 
@@ -275,6 +284,10 @@ impl Bus for Seat {
             (0x510, 2..) => {
                 board.fw_cfg.select(value as u16);
                 return Flow::Continue;
+            }
+            (TEST_LINES..=0x2017, _) => {
+                board.line((port - TEST_LINES) as u8, value != 0);
+                return Flow::Stop;
             }
             (0xcf8, 4) => {
                 board.pci_address = value;

@@ -199,14 +199,16 @@ impl Pc {
         }
         let due = self.board.borrow().due();
         let awake = self.cpus.iter_mut().filter_map(|cpu| cpu.is_awake().then_some(())).count();
-        self.board.borrow_mut().crowded = awake > 1;
+        // A processor in MWAIT must see soon that its line was written to.
+        let others = awake > 1 || self.cpus.iter().any(Cpu::waits_for_line);
+        self.board.borrow_mut().crowded = others;
         if awake == 0 {
             return self.wait(due);
         }
         let cpus = self.cpus.len();
         let turn = (0..cpus).map(|n| (self.turn + n) % cpus).find(|n| self.cpus[*n].is_awake())?;
         let slice = due.map_or(u64::MAX, |due| due.saturating_sub(self.now)).clamp(1, left);
-        let slice = if awake > 1 { slice.min(TURN) } else { slice };
+        let slice = if others { slice.min(TURN) } else { slice };
         self.turn = turn;
         let cpu = &mut self.cpus[turn];
         cpu.pass_to(self.now);

@@ -107,7 +107,16 @@ impl Cpu {
             let now = self.mem.phys_read(self.line.physical);
             self.line.waits = !self.nmi_pending && now == self.line.bytes;
         }
-        !self.line.waits && self.activity == Activity::Active || self.attention & attention::INTERRUPT != 0
+        let timed = self.vmx_deadline().is_some() && self.activity != Activity::Active;
+        !self.line.waits && self.activity == Activity::Active
+            || self.attention & attention::INTERRUPT != 0
+            // VMX has a timer of its own, which the processor waits for by itself.
+            || timed
+    }
+
+    /// Whether it waits in MWAIT, for a write to a line too.
+    pub fn waits_for_line(&self) -> bool {
+        self.line.waits
     }
 
     /// MONITOR.

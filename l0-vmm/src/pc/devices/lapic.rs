@@ -223,6 +223,11 @@ impl LocalApic {
         !self.enabled() || lint0 & LVT_MASKED == 0 && Delivery::of(lint0) == Delivery::External
     }
 
+    /// Whether it has an interrupt of that vector for its processor, now or later.
+    pub fn has(&self, vector: u8) -> bool {
+        self.enabled() && self.irr.has(vector)
+    }
+
     /// The processor takes what was offered.
     pub fn acknowledge(&mut self, vector: u8) {
         self.irr.clear(vector);
